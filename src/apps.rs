@@ -1,0 +1,84 @@
+//! Owns apps: create, rename, maintenance, destroy.
+
+use std::sync::Arc;
+
+use crate::{
+    builder::Builder,
+    clock::Clock,
+    domain::{AppId, AppName, Plan, ReleaseId, Timestamp, UserId, user::Actor},
+    dynos::{DynoError, Dynos},
+    logs::Logs,
+    releases::{ReleaseError, Releases},
+    store::{Reader, StoreError, Writer},
+};
+
+/// One app as the store holds it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct App {
+    pub id: AppId,
+    pub name: AppName,
+    pub owner_id: UserId,
+    pub owner_email: String,
+    /// Small and never used again; the uid of its processes is 20000 + number.
+    pub number: u32,
+    pub maintenance: bool,
+    pub stack: String,
+    pub current_release_id: Option<ReleaseId>,
+    pub released_at: Option<Timestamp>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// Heroku's words.
+    #[error("Name is already taken")]
+    NameTaken,
+    #[error("Couldn't find that app.")]
+    NoSuchApp,
+    #[error("You've reached the limit of {0} apps of your plan. Delete an app to make room.")]
+    TooMany(u32),
+    #[error(transparent)]
+    Release(#[from] ReleaseError),
+    #[error(transparent)]
+    Dynos(#[from] DynoError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The owner. Cheap to clone.
+#[derive(Clone)]
+pub struct Apps {
+    pub(crate) reader: Reader,
+    pub(crate) writer: Writer,
+    pub(crate) releases: Releases,
+    pub(crate) dynos: Dynos,
+    pub(crate) builder: Builder,
+    pub(crate) logs: Logs,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) plan: Plan,
+}
+
+impl Apps {
+    /// Makes an app; without a name one is generated. The name is taken by inserting it.
+    pub async fn create(&self, name: Option<AppName>, owner: &Actor) -> Result<App, AppError> {
+        let _ = (name, owner);
+        todo!()
+    }
+
+    pub async fn rename(&self, app: AppId, name: AppName, by: &Actor) -> Result<App, AppError> {
+        let _ = (app, name, by);
+        todo!()
+    }
+
+    pub async fn set_maintenance(&self, app: AppId, on: bool, by: &Actor) -> Result<App, AppError> {
+        let _ = (app, on, by);
+        todo!()
+    }
+
+    /// Cancels its builds, stops its dynos, removes rows, files, images, network and cache.
+    pub async fn destroy(&self, app: AppId, by: &Actor) -> Result<(), AppError> {
+        let _ = (app, by);
+        todo!()
+    }
+}

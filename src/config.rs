@@ -1,0 +1,181 @@
+//! Flags and environment, validated into one `Config`. Every limit of the server is named here, once.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+/// How `siesta serve` runs. Every flag has an environment variable of the same name.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ServeOptions {
+    /// Address of the http listener.
+    #[arg(long, env = "SIESTA_LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Address of the https listener.
+    #[arg(long, env = "SIESTA_LISTEN_TLS", default_value = "127.0.0.1:8443")]
+    pub listen_tls: SocketAddr,
+    /// Certificate chain for --listen-tls (PEM); without it a local CA signs.
+    #[arg(long, env = "SIESTA_TLS_CERT", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Private key for --tls-cert (PEM).
+    #[arg(long, env = "SIESTA_TLS_KEY", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Where everything is kept.
+    #[arg(long, env = "SIESTA_DATA_DIR", default_value = "/var/lib/siesta")]
+    pub data_dir: PathBuf,
+    /// Apps answer at NAME.<this domain>.
+    #[arg(long, env = "SIESTA_APPS_DOMAIN", default_value = "localhost")]
+    pub apps_domain: String,
+    /// Host name of the dashboard; by default the apps domain itself.
+    #[arg(long, env = "SIESTA_DASHBOARD_HOST")]
+    pub dashboard_host: Option<String>,
+    /// A reverse proxy whose X-Forwarded-* headers are believed (address or network, repeatable).
+    #[arg(long, env = "SIESTA_TRUSTED_PROXY", value_delimiter = ',')]
+    pub trusted_proxy: Vec<String>,
+    /// The public address is https though a proxy in front speaks it.
+    #[arg(long, env = "SIESTA_PUBLIC_HTTPS", default_value_t = false)]
+    pub public_https: bool,
+    /// Public port when it differs from the listener's (behind a proxy).
+    #[arg(long, env = "SIESTA_PUBLIC_PORT")]
+    pub public_port: Option<u16>,
+    /// Seconds without web traffic until an app sleeps (the free plan's 1800 by default).
+    #[arg(long, env = "SIESTA_IDLE_AFTER")]
+    pub idle_after: Option<f64>,
+    /// The Docker socket.
+    #[arg(long, env = "SIESTA_DOCKER_SOCKET", default_value = "/var/run/docker.sock")]
+    pub docker_socket: PathBuf,
+    /// The run image of the stack; script/server prepares it.
+    #[arg(long, env = "SIESTA_STACK_RUN", default_value = "")]
+    pub stack_run: String,
+    /// The build image of the stack.
+    #[arg(long, env = "SIESTA_STACK_BUILD", default_value = "")]
+    pub stack_build: String,
+    /// Subnets for app networks are cut from this range (a /16).
+    #[arg(long, env = "SIESTA_NETWORK_RANGE", default_value = "10.213.0.0/16")]
+    pub network_range: String,
+    /// A CA bundle for build containers (a company's or a proxy's), PEM.
+    #[arg(long, env = "SIESTA_BUILD_CA")]
+    pub build_ca: Option<PathBuf>,
+    /// Hand the usual *_PROXY and index variables of this process to build containers.
+    #[arg(long, env = "SIESTA_BUILD_PROXY", default_value_t = false)]
+    pub build_proxy: bool,
+    /// Where uv finds other Python versions (UV_PYTHON_INSTALL_MIRROR).
+    #[arg(long, env = "SIESTA_PYTHON_MIRROR")]
+    pub python_mirror: Option<String>,
+    /// Builds at the same time.
+    #[arg(long, env = "SIESTA_BUILD_SLOTS", default_value_t = 1)]
+    pub build_slots: usize,
+    /// Router threads; 0: one a core.
+    #[arg(long, env = "SIESTA_ROUTER_THREADS", default_value_t = 0)]
+    pub router_threads: usize,
+    /// Start dynos though the isolation probe failed.
+    #[arg(long, env = "SIESTA_ACCEPT_OPEN_NETWORK", default_value_t = false)]
+    pub accept_open_network: bool,
+    /// Log as JSON lines.
+    #[arg(long, env = "SIESTA_LOG_JSON", default_value_t = false)]
+    pub log_json: bool,
+}
+
+/// The validated configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub options: ServeOptions,
+    pub limits: Limits,
+}
+
+/// Limits that are not part of a plan.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// A starting web dyno must bind $PORT in this time (R10; heroku.md 2.3).
+    pub boot_timeout: Duration,
+    /// A request waits this long for a starting dyno (H20).
+    pub wake_patience: Duration,
+    /// Between SIGTERM and SIGKILL (R12).
+    pub stop_grace: Duration,
+    /// Old dynos finish their requests in this time at a release.
+    pub drain: Duration,
+    /// First byte of a response (H12).
+    pub first_byte: Duration,
+    /// Silence on an open response or tunnel (H15, H28).
+    pub idle_stream: Duration,
+    /// Head of a request must be complete in this time.
+    pub header_timeout: Duration,
+    /// Idle keep-alive client connection.
+    pub keep_alive: Duration,
+    /// Requests of one app that wait at once.
+    pub max_waiting: usize,
+    /// Uploaded archive, compressed.
+    pub upload_bytes: u64,
+    /// Archive, unpacked (SR6).
+    pub unpacked_bytes: u64,
+    /// Entries of an archive (SR6).
+    pub archive_entries: u64,
+    /// Slug, compressed (heroku.md 6.2).
+    pub slug_bytes: u64,
+    /// Memory and CPU of a build container.
+    pub build_memory_bytes: i64,
+    pub build_nano_cpus: i64,
+    /// API calls of an account in an hour (heroku.md 9.1).
+    pub api_calls_per_hour: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const MIB: u64 = 1024 * 1024;
+        Limits {
+            boot_timeout: Duration::from_secs(60),
+            wake_patience: Duration::from_secs(75),
+            stop_grace: Duration::from_secs(30),
+            drain: Duration::from_secs(30),
+            first_byte: Duration::from_secs(30),
+            idle_stream: Duration::from_secs(55),
+            header_timeout: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(60),
+            max_waiting: 2_000,
+            upload_bytes: 512 * MIB,
+            unpacked_bytes: 1024 * MIB,
+            archive_entries: 100_000,
+            slug_bytes: 500 * MIB,
+            build_memory_bytes: 2 * 1024 * 1024 * 1024,
+            build_nano_cpus: 1_000_000_000,
+            api_calls_per_hour: 4_500,
+        }
+    }
+}
+
+impl Config {
+    /// Checks what flags alone cannot.
+    pub fn new(mut options: ServeOptions) -> Result<Config, String> {
+        options.apps_domain = options.apps_domain.trim_end_matches('.').to_ascii_lowercase();
+        if options.apps_domain.is_empty() || options.apps_domain.contains([' ', '/', ':']) {
+            return Err("--apps-domain must be a bare domain such as apps.example.org.".to_owned());
+        }
+        Ok(Config { options, limits: Limits::default() })
+    }
+
+    /// The host name of the dashboard, lower case, without port.
+    pub fn dashboard_host(&self) -> &str {
+        self.options.dashboard_host.as_deref().unwrap_or(&self.options.apps_domain)
+    }
+
+    /// `http` or `https` as the public sees it.
+    pub fn scheme(&self) -> &'static str {
+        if self.options.public_https { "https" } else { "http" }
+    }
+
+    /// `:8080`, or empty for the scheme's own port.
+    pub fn port_suffix(&self) -> String {
+        let port = self.options.public_port.unwrap_or(self.options.listen.port());
+        match (self.scheme(), port) {
+            ("http", 80) | ("https", 443) => String::new(),
+            (_, port) => format!(":{port}"),
+        }
+    }
+
+    /// Address of an app, with a trailing slash.
+    pub fn web_url(&self, name: &str) -> String {
+        format!("{}://{name}.{}{}/", self.scheme(), self.options.apps_domain, self.port_suffix())
+    }
+
+    /// Address of the dashboard, without a trailing slash.
+    pub fn dashboard_url(&self) -> String {
+        format!("{}://{}{}", self.scheme(), self.dashboard_host(), self.port_suffix())
+    }
+}

@@ -1,0 +1,54 @@
+//! Plans: every limit of an app as data.
+
+use std::time::Duration;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// What an app may use. `Plan::free()` is Heroku's free tier (heroku.md 1.6).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Plan {
+    pub name: String,
+    /// Memory cap of one dyno, in bytes.
+    pub memory_bytes: i64,
+    /// Dynos of one process type.
+    pub dynos_per_type: u32,
+    /// Process types with a dyno running at once.
+    pub process_types: u32,
+    /// Without web traffic for this long an app falls asleep.
+    pub idle_after: Duration,
+    /// Awake time allowed in any `quota_window`.
+    pub awake_limit: Duration,
+    pub quota_window: Duration,
+    /// The rest that follows a used-up quota. At least `quota_window - awake_limit`.
+    pub rest: Duration,
+    /// Apps of one account.
+    pub apps_per_account: u32,
+    /// Wall time of one build.
+    pub build_timeout: Duration,
+}
+
+impl Plan {
+    pub fn free() -> Plan {
+        Plan {
+            name: "free".to_owned(),
+            memory_bytes: 512 * 1024 * 1024,
+            dynos_per_type: 1,
+            process_types: 2,
+            idle_after: Duration::from_secs(30 * 60),
+            awake_limit: 18 * HOUR,
+            quota_window: 24 * HOUR,
+            rest: 6 * HOUR,
+            apps_per_account: 5,
+            build_timeout: Duration::from_secs(15 * 60),
+        }
+    }
+
+    /// The size word that API and log lines print: `Free`.
+    pub fn size_word(&self) -> String {
+        let mut word = self.name.clone();
+        if let Some(first) = word.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        word
+    }
+}

@@ -1,0 +1,73 @@
+//! Releases: numbers, states and the literal descriptions people and programs match on (heroku.md 6.8).
+
+use std::{fmt, str::FromStr};
+
+use crate::domain::ConfigKey;
+
+/// The number of a release: 1, 2, 3 ... shown and typed as `v3`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, sqlx::Type, serde::Serialize)]
+#[sqlx(transparent)]
+#[serde(transparent)]
+pub struct Version(pub i64);
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "v{}", self.0)
+    }
+}
+
+impl FromStr for Version {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.strip_prefix('v').unwrap_or(text);
+        match digits.parse::<i64>() {
+            Ok(number) if number > 0 && digits.bytes().all(|b| b.is_ascii_digit()) => Ok(Version(number)),
+            _ => Err(format!("`{}` is not a release. Name it like v12.", text.chars().take(40).collect::<String>())),
+        }
+    }
+}
+
+/// Whether a release went live.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, sqlx::Type, serde::Serialize)]
+#[sqlx(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
+pub enum ReleaseStatus {
+    Pending,
+    Succeeded,
+    Failed,
+}
+
+/// Why a release was made; its `Display` is the description.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Cause {
+    Initial,
+    /// The commit or label of what was built.
+    Deploy(String),
+    /// Keys set and keys removed; at least one of them.
+    Config {
+        set: Vec<ConfigKey>,
+        removed: Vec<ConfigKey>,
+    },
+    Rollback(Version),
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let join = |keys: &[ConfigKey]| keys.iter().map(ConfigKey::as_str).collect::<Vec<_>>().join(", ");
+        match self {
+            Cause::Initial => f.write_str("Initial release"),
+            Cause::Deploy(commit) => write!(f, "Deploy {}", short_commit(commit)),
+            Cause::Config { set, removed } if removed.is_empty() => write!(f, "Set {} config vars", join(set)),
+            Cause::Config { set, removed } if set.is_empty() => write!(f, "Remove {} config vars", join(removed)),
+            Cause::Config { set, removed } => write!(f, "Set {}, remove {} config vars", join(set), join(removed)),
+            Cause::Rollback(version) => write!(f, "Rollback to {version}"),
+        }
+    }
+}
+
+/// The first 8 characters of a commit id; other labels as they are, up to 40 characters.
+pub fn short_commit(commit: &str) -> &str {
+    let hex = commit.len() >= 12 && commit.bytes().all(|b| b.is_ascii_hexdigit());
+    let length = if hex { 8 } else { commit.char_indices().nth(40).map_or(commit.len(), |(at, _)| at) };
+    &commit[..length]
+}

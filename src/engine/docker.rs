@@ -1,0 +1,1 @@
+//! The real engine: Docker through bollard. Translates, decides nothing.

@@ -1,0 +1,1 @@
+//! The fake engine for tests: containers as values, with the behaviour real Docker showed.

@@ -1,0 +1,159 @@
+//! Containers: the seam to the engine. Nobody else names bollard.
+//!
+//! `Engine` is message-shaped (owned, serialisable arguments), so that a later split of the process
+//! that holds the Docker socket is a transport, not a rewrite. Real Docker decides what each method
+//! means; `fake` follows it and one contract suite runs over both.
+
+pub mod docker;
+pub mod fake;
+pub mod spec;
+
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use serde::{Deserialize, Serialize};
+
+pub use spec::{ContainerSpec, Labels, NetworkSpec};
+
+/// The engine's id of a container.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct ContainerId(pub String);
+
+/// A reference to an image of ours, like `siesta/run:9f86d081`.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct ImageRef(pub String);
+
+/// Why the engine did not do it.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum EngineError {
+    #[error("The container engine does not answer: {0}")]
+    Unreachable(String),
+    #[error("There is no such container.")]
+    NoSuchContainer,
+    #[error("There is no such image: {0}")]
+    NoSuchImage(String),
+    #[error("There is no such network: {0}")]
+    NoSuchNetwork(String),
+    #[error("The container engine refused: {0}")]
+    Refused(String),
+    #[error("The container engine did not finish in time: {0}")]
+    TimedOut(&'static str),
+}
+
+pub type EngineResult<T> = Result<T, EngineError>;
+
+/// A byte stream in either direction; an error ends it.
+pub type ByteStream = BoxStream<'static, std::io::Result<Bytes>>;
+
+/// What the engine is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineInfo {
+    pub name: String,
+    pub version: String,
+    pub api_version: String,
+    pub cgroup_version: u8,
+    pub swap: bool,
+    pub cpus: u32,
+    pub memory_bytes: i64,
+    /// Things the operator should know, as sentences (an old runc, for example).
+    pub warnings: Vec<String>,
+}
+
+/// How a container ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// 128 + signal number for a kill.
+    pub code: i64,
+    /// The kernel killed something in it for memory.
+    pub out_of_memory: bool,
+}
+
+/// One container of ours, as seen now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Container {
+    pub id: ContainerId,
+    pub labels: BTreeMap<String, String>,
+    pub running: bool,
+    /// Changes with every start: together with the id it says which life of a container an address belongs to.
+    pub generation: String,
+    /// Its address on the app's network while it runs.
+    pub address: Option<IpAddr>,
+    /// Set when it has ended.
+    pub exit: Option<Exit>,
+}
+
+/// Bytes a container wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    pub stderr: bool,
+    /// Microseconds since the epoch, as the engine stamped it.
+    pub at_micros: i64,
+    /// A line or a part of one, without its newline at the end.
+    pub bytes: Bytes,
+}
+
+/// Memory and CPU of a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Usage {
+    pub memory_bytes: u64,
+    pub memory_cache_bytes: u64,
+    pub swap_bytes: u64,
+    pub cpu_nanos: u64,
+    pub pids: u64,
+}
+
+/// The container engine. Every method has a time limit of its own and never hangs for ever
+/// (`logs`, `wait` and streams last as long as the container does).
+#[async_trait]
+pub trait Engine: Send + Sync + 'static {
+    /// Asks whether the engine is there and what it is.
+    async fn info(&self) -> EngineResult<EngineInfo>;
+
+    /// Makes the network if it is not there. Idempotent.
+    async fn ensure_network(&self, network: NetworkSpec) -> EngineResult<()>;
+    /// Removes a network of ours; one that is not there is fine.
+    async fn remove_network(&self, name: String) -> EngineResult<()>;
+
+    /// Creates a container from a spec (never starts it).
+    async fn create(&self, spec: ContainerSpec) -> EngineResult<ContainerId>;
+    /// Starts it, and checks that it is running: an engine may report success for one that is not.
+    async fn start(&self, id: ContainerId) -> EngineResult<Container>;
+    /// SIGTERM to all, `grace`, then SIGKILL. Stopped already, or gone, is fine (`None` when gone).
+    /// `Some(exit)` with code 137 after a SIGKILL.
+    async fn stop(&self, id: ContainerId, grace: Duration) -> EngineResult<Option<Exit>>;
+    /// SIGKILL. Gone or stopped is fine.
+    async fn kill(&self, id: ContainerId) -> EngineResult<()>;
+    /// Removes it, running or not, with its anonymous volumes. Gone is fine.
+    async fn remove(&self, id: ContainerId) -> EngineResult<()>;
+    /// What it is now; `None` when it is gone.
+    async fn inspect(&self, id: ContainerId) -> EngineResult<Option<Container>>;
+    /// All containers that carry our instance's label, in every state.
+    async fn list(&self) -> EngineResult<Vec<Container>>;
+    /// Waits until it has ended.
+    async fn wait(&self, id: ContainerId) -> EngineResult<Exit>;
+    /// Its output from `since_micros` on; follows until it ends.
+    async fn logs(&self, id: ContainerId, since_micros: Option<i64>) -> EngineResult<BoxStream<'static, EngineResult<Output>>>;
+    /// Memory and CPU now, cheaply.
+    async fn usage(&self, id: ContainerId) -> EngineResult<Usage>;
+
+    /// Unpacks a tar stream (uncompressed) at `path` inside a container that was created.
+    async fn put_archive(&self, id: ContainerId, path: PathBuf, tar: ByteStream) -> EngineResult<()>;
+    /// A file or folder inside the container as a tar stream.
+    async fn get_archive(&self, id: ContainerId, path: PathBuf) -> EngineResult<ByteStream>;
+
+    /// Whether the image is there.
+    async fn has_image(&self, image: ImageRef) -> EngineResult<bool>;
+    /// Freezes a container's file system as an image: no env, user, command or labels of the container stay but ours.
+    async fn commit(&self, id: ContainerId, image: ImageRef, labels: Labels) -> EngineResult<()>;
+    /// Loads images from a tar as `docker save` writes it.
+    async fn load_images(&self, tar: ByteStream) -> EngineResult<()>;
+    /// Removes an image of ours; one that is not there, or is in use, is fine.
+    async fn remove_image(&self, image: ImageRef) -> EngineResult<()>;
+    /// Images that carry our instance's label.
+    async fn list_images(&self) -> EngineResult<Vec<ImageRef>>;
+
+    /// Removes a cache volume of ours; not there is fine.
+    async fn remove_volume(&self, name: String) -> EngineResult<()>;
+}

@@ -1,0 +1,37 @@
+//! Siesta: a self-hosted mini-PaaS. "Heroku's free tier on your own machine."
+//!
+//! The layers, from the ground up; a module names only what stands below it
+//! (`tests/it/architecture.rs` holds this table, `ARCHITECTURE.md` explains it):
+//!
+//! ```text
+//! 4  server                      puts the parts together
+//! 3  web  api  router  http  tls the edges: pages, Platform API, data plane
+//! 2  apps builder releases dynos accounts plans   the owners of state
+//! 1  logs  slugs  store  engine  what the owners stand on
+//! 0  domain clock scheduler config secrets         values in, values out
+//! ```
+
+pub mod clock;
+pub mod config;
+pub mod domain;
+pub mod scheduler;
+pub mod secrets;
+
+pub mod engine;
+pub mod logs;
+pub mod slugs;
+pub mod store;
+
+pub mod accounts;
+pub mod apps;
+pub mod builder;
+pub mod dynos;
+pub mod releases;
+
+pub mod api;
+pub mod http;
+pub mod router;
+pub mod tls;
+pub mod web;
+
+pub mod server;

@@ -1,0 +1,112 @@
+//! Owns releases: deploy, set config vars, roll back. A release is a slug and a config snapshot
+//! under a number that grows by one for ever.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use secrecy::SecretString;
+
+use crate::{
+    clock::Clock,
+    domain::{
+        AppId, ConfigKey, ConfigVars, ReleaseId, ReleaseStatus, SlugId, Timestamp, UserId, Version, config_var::ConfigVarError, user::Actor,
+    },
+    dynos::{DynoError, Dynos},
+    logs::Logs,
+    secrets::KeyRing,
+    slugs::Slug,
+    store::{Reader, StoreError, Writer},
+};
+
+/// One release as the store holds it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Release {
+    pub id: ReleaseId,
+    pub app_id: AppId,
+    pub version: Version,
+    pub description: String,
+    pub status: ReleaseStatus,
+    pub slug_id: Option<SlugId>,
+    pub user_id: Option<UserId>,
+    pub user_email: String,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub current: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ReleaseError {
+    #[error("Couldn't find that app.")]
+    NoSuchApp,
+    #[error("Couldn't find that release.")]
+    NoSuchRelease,
+    #[error("{0} has no code to run. Choose a release that was deployed.")]
+    NotEligible(Version),
+    #[error(transparent)]
+    Config(#[from] ConfigVarError),
+    #[error(transparent)]
+    Dynos(#[from] DynoError),
+    #[error("The config vars of this release cannot be opened: the key file does not fit the database.")]
+    Sealed,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The owner. Cheap to clone.
+#[derive(Clone)]
+pub struct Releases {
+    pub(crate) reader: Reader,
+    pub(crate) writer: Writer,
+    pub(crate) dynos: Dynos,
+    pub(crate) logs: Logs,
+    pub(crate) keys: Arc<KeyRing>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Releases {
+    pub fn new(reader: Reader, writer: Writer, dynos: Dynos, logs: Logs, keys: Arc<KeyRing>, clock: Arc<dyn Clock>) -> Releases {
+        Releases { reader, writer, dynos, logs, keys, clock }
+    }
+
+    /// v1 `Initial release`, no slug, no config. Called once by `apps` inside creation.
+    pub async fn initial(&self, app: AppId, by: &Actor) -> Result<Release, ReleaseError> {
+        let _ = (app, by);
+        todo!()
+    }
+
+    /// Writes the slug and the release `Deploy 1a2b3c4d` in one transaction, then brings it up.
+    /// A release that does not boot is still the current one only when nothing served before;
+    /// otherwise the old one goes on serving and this one is marked failed.
+    pub async fn deploy(&self, app: AppId, slug: Slug, label: &str, by: &Actor) -> Result<Release, ReleaseError> {
+        let _ = (app, slug, label, by);
+        todo!()
+    }
+
+    /// Changes config vars (None removes) and releases. No effective change makes no release: `Ok(None)`.
+    pub async fn set_config(
+        &self,
+        app: AppId,
+        changes: BTreeMap<ConfigKey, Option<SecretString>>,
+        by: &Actor,
+    ) -> Result<Option<Release>, ReleaseError> {
+        let _ = (app, changes, by);
+        todo!()
+    }
+
+    /// A new release with the slug and config of an older one: `Rollback to v46`.
+    pub async fn rollback(&self, app: AppId, to: ReleaseId, by: &Actor) -> Result<Release, ReleaseError> {
+        let _ = (app, to, by);
+        todo!()
+    }
+
+    /// The config vars of the app's current release.
+    pub async fn config(&self, app: AppId) -> Result<ConfigVars, ReleaseError> {
+        let _ = app;
+        todo!()
+    }
+
+    /// The config vars a release had.
+    pub async fn config_of(&self, release: ReleaseId) -> Result<ConfigVars, ReleaseError> {
+        let _ = release;
+        todo!()
+    }
+}

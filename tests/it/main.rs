@@ -1,0 +1,5 @@
+//! The one integration test binary. `docker::` needs a real engine and the stack images
+//! (`script/test` provides both); everything else runs anywhere.
+
+mod architecture;
+mod support;
