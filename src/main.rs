@@ -1,1 +1,3 @@
+//! The siesta program: subcommands, logging, exit code.
+
 fn main() {}
