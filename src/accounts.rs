@@ -6,34 +6,13 @@ use secrecy::SecretString;
 
 use crate::{
     clock::Clock,
-    domain::{Email, Timestamp, TokenId, UserId},
+    domain::{Timestamp, TokenId, UserId},
     store::{Reader, StoreError, Writer},
 };
 
-/// One account.
-#[derive(Clone, Debug, PartialEq)]
-pub struct User {
-    pub id: UserId,
-    pub email: Email,
-    pub name: String,
-    pub admin: bool,
-    /// Owns the example until the first administrator claims the server; cannot log in.
-    pub system: bool,
-    pub language: Option<String>,
-    pub theme: Option<String>,
-    pub created_at: Timestamp,
-    pub updated_at: Timestamp,
-    pub suspended_at: Option<Timestamp>,
-}
+pub use crate::domain::user::{SignUp, Token, User};
 
-/// Who may make an account.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum SignUp {
-    Open,
-    Closed,
-    Invite,
-}
-
+/// Why a password is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum PasswordError {
     #[error("The password is too short: use at least 8 characters, better 15.")]
@@ -82,19 +61,6 @@ pub enum AccountError {
 pub struct Origin {
     pub ip: String,
     pub user_agent: String,
-}
-
-/// An API token as listed: never with its secret.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Token {
-    pub id: TokenId,
-    pub user_id: UserId,
-    pub description: String,
-    /// The first characters, `HRKU-1a2b3c`.
-    pub prefix: String,
-    pub created_at: Timestamp,
-    pub expires_at: Option<Timestamp>,
-    pub last_used_at: Option<Timestamp>,
 }
 
 /// The owner. Cheap to clone.

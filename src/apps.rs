@@ -5,30 +5,16 @@ use std::sync::Arc;
 use crate::{
     builder::Builder,
     clock::Clock,
-    domain::{AppId, AppName, Plan, ReleaseId, Timestamp, UserId, user::Actor},
+    domain::{AppId, AppName, Plan, user::Actor},
     dynos::{DynoError, Dynos},
     logs::Logs,
     releases::{ReleaseError, Releases},
     store::{Reader, StoreError, Writer},
 };
 
-/// One app as the store holds it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct App {
-    pub id: AppId,
-    pub name: AppName,
-    pub owner_id: UserId,
-    pub owner_email: String,
-    /// Small and never used again; the uid of its processes is 20000 + number.
-    pub number: u32,
-    pub maintenance: bool,
-    pub stack: String,
-    pub current_release_id: Option<ReleaseId>,
-    pub released_at: Option<Timestamp>,
-    pub created_at: Timestamp,
-    pub updated_at: Timestamp,
-}
+pub use crate::domain::app::App;
 
+/// Why an app could not be made or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     /// Heroku's words.

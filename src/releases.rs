@@ -7,9 +7,7 @@ use secrecy::SecretString;
 
 use crate::{
     clock::Clock,
-    domain::{
-        AppId, ConfigKey, ConfigVars, ReleaseId, ReleaseStatus, SlugId, Timestamp, UserId, Version, config_var::ConfigVarError, user::Actor,
-    },
+    domain::{AppId, ConfigKey, ConfigVars, ReleaseId, Version, config_var::ConfigVarError, user::Actor},
     dynos::{DynoError, Dynos},
     logs::Logs,
     secrets::KeyRing,
@@ -17,22 +15,9 @@ use crate::{
     store::{Reader, StoreError, Writer},
 };
 
-/// One release as the store holds it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Release {
-    pub id: ReleaseId,
-    pub app_id: AppId,
-    pub version: Version,
-    pub description: String,
-    pub status: ReleaseStatus,
-    pub slug_id: Option<SlugId>,
-    pub user_id: Option<UserId>,
-    pub user_email: String,
-    pub created_at: Timestamp,
-    pub updated_at: Timestamp,
-    pub current: bool,
-}
+pub use crate::domain::release::Release;
 
+/// Why a release could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ReleaseError {
     #[error("Couldn't find that app.")]

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use crate::{
     clock::Clock,
     config::Config,
-    domain::{AppId, BuildId, BuildStatus, Plan, ReleaseId, SlugId, SourceId, Timestamp, build::Phase, user::Actor},
+    domain::{AppId, BuildId, BuildStatus, Plan, SourceId, user::Actor},
     engine::{ByteStream, Engine, EngineError},
     logs::Logs,
     releases::{ReleaseError, Releases},
@@ -18,26 +18,7 @@ use crate::{
     store::{Reader, StoreError, Writer},
 };
 
-/// One build as the store holds it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Build {
-    pub id: BuildId,
-    pub app_id: AppId,
-    pub user_id: Option<crate::domain::UserId>,
-    pub user_email: String,
-    pub status: BuildStatus,
-    pub source_url: String,
-    pub source_version: Option<String>,
-    pub stack: String,
-    /// One sentence: what is wrong and what to do.
-    pub error: Option<String>,
-    pub phases: Vec<Phase>,
-    pub slug_id: Option<SlugId>,
-    pub release_id: Option<ReleaseId>,
-    pub created_at: Timestamp,
-    pub started_at: Option<Timestamp>,
-    pub finished_at: Option<Timestamp>,
-}
+pub use crate::domain::build::Build;
 
 /// A place to upload a source to, with its two capabilities (shown once).
 pub struct NewSource {

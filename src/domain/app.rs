@@ -1,5 +1,6 @@
 //! The name of an app: Heroku's rule, our reserved words, and names for those who give none.
 
+use crate::domain::{AppId, ReleaseId, Timestamp, UserId};
 use std::{fmt, str::FromStr};
 
 /// Names that could be taken for a part of the platform, or that mail and browsers treat specially.
@@ -198,6 +199,23 @@ const NOUNS: &[&str] = &[
     "morning", "mountain", "night", "oasis", "paper", "peak", "pine", "plain", "pond", "rain", "reef", "ridge", "river", "sea", "shadow",
     "shape", "sky", "smoke", "snow", "spring", "star", "stone", "stream", "sun", "thunder", "tree", "valley", "wave", "wind", "woodland",
 ];
+
+/// One app as the store holds it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct App {
+    pub id: AppId,
+    pub name: AppName,
+    pub owner_id: UserId,
+    pub owner_email: String,
+    /// Small and never used again; the uid of its processes is 20000 + number.
+    pub number: u32,
+    pub maintenance: bool,
+    pub stack: String,
+    pub current_release_id: Option<ReleaseId>,
+    pub released_at: Option<Timestamp>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,6 @@
 //! Builds: states, phases.
 
-use crate::domain::Timestamp;
+use crate::domain::{AppId, BuildId, ReleaseId, SlugId, Timestamp, UserId};
 
 /// Where a build stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, sqlx::Type)]
@@ -42,4 +42,25 @@ impl Phase {
     pub fn begun(name: &str, now: Timestamp) -> Phase {
         Phase { name: name.to_owned(), started_at: now.millis(), finished_at: None }
     }
+}
+
+/// One build as the store holds it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Build {
+    pub id: BuildId,
+    pub app_id: AppId,
+    pub user_id: Option<UserId>,
+    pub user_email: String,
+    pub status: BuildStatus,
+    pub source_url: String,
+    pub source_version: Option<String>,
+    pub stack: String,
+    /// One sentence: what is wrong and what to do.
+    pub error: Option<String>,
+    pub phases: Vec<Phase>,
+    pub slug_id: Option<SlugId>,
+    pub release_id: Option<ReleaseId>,
+    pub created_at: Timestamp,
+    pub started_at: Option<Timestamp>,
+    pub finished_at: Option<Timestamp>,
 }

@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use crate::domain::{FormationId, Timestamp};
+
 /// The name of a process type: `^[-\w]{1,128}$` in Heroku's schema; we take the Procfile's
 /// narrower `[A-Za-z0-9_-]+` of at most 63 characters and no leading dash.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, sqlx::Type, serde::Serialize, serde::Deserialize)]
@@ -94,4 +96,15 @@ impl FromStr for Quantity {
             _ => text.parse().map(Quantity::Exactly).map_err(|_| refused()),
         }
     }
+}
+
+/// One process type with its wanted count.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FormationRow {
+    pub id: FormationId,
+    pub process_type: ProcessType,
+    pub command: String,
+    pub quantity: u32,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
 }

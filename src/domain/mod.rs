@@ -17,6 +17,7 @@ pub mod quota;
 pub mod reconcile;
 pub mod release;
 pub mod sleep;
+pub mod slug;
 pub mod time;
 pub mod user;
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::domain::ConfigKey;
+use crate::domain::{AppId, ConfigKey, ReleaseId, SlugId, Timestamp, UserId};
 
 /// The number of a release: 1, 2, 3 ... shown and typed as `v3`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, sqlx::Type, serde::Serialize)]
@@ -70,4 +70,20 @@ pub fn short_commit(commit: &str) -> &str {
     let hex = commit.len() >= 12 && commit.bytes().all(|b| b.is_ascii_hexdigit());
     let length = if hex { 8 } else { commit.char_indices().nth(40).map_or(commit.len(), |(at, _)| at) };
     &commit[..length]
+}
+
+/// One release as the store holds it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Release {
+    pub id: ReleaseId,
+    pub app_id: AppId,
+    pub version: Version,
+    pub description: String,
+    pub status: ReleaseStatus,
+    pub slug_id: Option<SlugId>,
+    pub user_id: Option<UserId>,
+    pub user_email: String,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub current: bool,
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::domain::UserId;
+use crate::domain::{Timestamp, TokenId, UserId};
 
 /// An e-mail address as typed, trimmed: one `@`, something on both sides, no spaces, at most 254 characters.
 /// Compared without case by the store.
@@ -42,4 +42,41 @@ impl fmt::Display for Email {
 pub struct Actor {
     pub id: UserId,
     pub email: Email,
+}
+
+/// One account.
+#[derive(Clone, Debug, PartialEq)]
+pub struct User {
+    pub id: UserId,
+    pub email: Email,
+    pub name: String,
+    pub admin: bool,
+    /// Owns the example until the first administrator claims the server; cannot log in.
+    pub system: bool,
+    pub language: Option<String>,
+    pub theme: Option<String>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub suspended_at: Option<Timestamp>,
+}
+
+/// An API token as listed: never with its secret.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Token {
+    pub id: TokenId,
+    pub user_id: UserId,
+    pub description: String,
+    /// The first characters, `HRKU-1a2b3c`.
+    pub prefix: String,
+    pub created_at: Timestamp,
+    pub expires_at: Option<Timestamp>,
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// Who may make an account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SignUp {
+    Open,
+    Closed,
+    Invite,
 }

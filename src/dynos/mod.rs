@@ -65,16 +65,7 @@ pub struct DynoView {
     pub command: String,
 }
 
-/// One process type with its wanted count.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FormationRow {
-    pub id: crate::domain::FormationId,
-    pub process_type: ProcessType,
-    pub command: String,
-    pub quantity: u32,
-    pub created_at: Timestamp,
-    pub updated_at: Timestamp,
-}
+pub use crate::domain::formation::FormationRow;
 
 /// Why dynos could not do it.
 #[derive(Debug, thiserror::Error)]

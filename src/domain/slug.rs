@@ -1,0 +1,25 @@
+//! Slugs: what a build leaves, and what a release runs.
+
+use crate::domain::{AppId, Procfile, SlugId, Timestamp};
+
+/// One slug as the store holds it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Slug {
+    pub id: SlugId,
+    pub app_id: AppId,
+    pub commit: Option<String>,
+    /// SHA-256 of the zstd-compressed code tar (paths below `app/`), hex.
+    pub code_file: String,
+    /// SHA-256 of the zstd-compressed dependency tar (paths below `app/.siesta/`), hex; None: no dependencies.
+    pub deps_file: Option<String>,
+    /// What the dependency image is keyed by, hex.
+    pub deps_key: String,
+    /// The run image it was built for: `siesta/run:<digest of the stack recipe>`.
+    pub stack: String,
+    pub language: String,
+    pub runtime: String,
+    pub process_types: Procfile,
+    /// Compressed bytes, code and dependencies.
+    pub size: u64,
+    pub created_at: Timestamp,
+}
