@@ -32,20 +32,32 @@ pub enum AppError {
     Store(#[from] StoreError),
 }
 
+/// Everything apps stand on.
+#[derive(Clone)]
+pub struct AppsParts {
+    pub reader: Reader,
+    pub writer: Writer,
+    pub releases: Releases,
+    pub dynos: Dynos,
+    pub builder: Builder,
+    pub logs: Logs,
+    pub clock: Arc<dyn Clock>,
+    pub plan: Plan,
+    /// The stack new apps are built on, as clients see it.
+    pub stack: String,
+}
+
 /// The owner. Cheap to clone.
 #[derive(Clone)]
 pub struct Apps {
-    pub(crate) reader: Reader,
-    pub(crate) writer: Writer,
-    pub(crate) releases: Releases,
-    pub(crate) dynos: Dynos,
-    pub(crate) builder: Builder,
-    pub(crate) logs: Logs,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) plan: Plan,
+    parts: AppsParts,
 }
 
 impl Apps {
+    pub fn new(parts: AppsParts) -> Apps {
+        Apps { parts }
+    }
+
     /// Makes an app; without a name one is generated. The name is taken by inserting it.
     pub async fn create(&self, name: Option<AppName>, owner: &Actor) -> Result<App, AppError> {
         let _ = (name, owner);

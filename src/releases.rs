@@ -10,6 +10,7 @@ use crate::{
     domain::{AppId, ConfigKey, ConfigVars, ReleaseId, Version, config_var::ConfigVarError, user::Actor},
     dynos::{DynoError, Dynos},
     logs::Logs,
+    scheduler::Tasks,
     secrets::KeyRing,
     slugs::Slug,
     store::{Reader, StoreError, Writer},
@@ -36,20 +37,32 @@ pub enum ReleaseError {
     Store(#[from] StoreError),
 }
 
+/// Everything releases stand on.
+#[derive(Clone)]
+pub struct ReleasesParts {
+    pub reader: Reader,
+    pub writer: Writer,
+    pub dynos: Dynos,
+    pub logs: Logs,
+    pub keys: Arc<KeyRing>,
+    pub clock: Arc<dyn Clock>,
+    pub tasks: Tasks,
+}
+
 /// The owner. Cheap to clone.
 #[derive(Clone)]
 pub struct Releases {
-    pub(crate) reader: Reader,
-    pub(crate) writer: Writer,
-    pub(crate) dynos: Dynos,
-    pub(crate) logs: Logs,
-    pub(crate) keys: Arc<KeyRing>,
-    pub(crate) clock: Arc<dyn Clock>,
+    parts: ReleasesParts,
 }
 
 impl Releases {
-    pub fn new(reader: Reader, writer: Writer, dynos: Dynos, logs: Logs, keys: Arc<KeyRing>, clock: Arc<dyn Clock>) -> Releases {
-        Releases { reader, writer, dynos, logs, keys, clock }
+    pub fn new(parts: ReleasesParts) -> Releases {
+        Releases { parts }
+    }
+
+    /// After a restart and after `Dynos::start`: brings up what was being released when the server stopped.
+    pub async fn start(&self) -> Result<(), ReleaseError> {
+        todo!()
     }
 
     /// v1 `Initial release`, no slug, no config. Called once by `apps` inside creation.

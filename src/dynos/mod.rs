@@ -15,7 +15,7 @@ use crate::{
     domain::{
         AppId, DynoId, DynoName, DynoState, Plan, ProcessType, ReleaseId, Timestamp, Version, formation::Quantity, quota, user::Actor,
     },
-    engine::Engine,
+    engine::{Engine, Usage},
     logs::Logs,
     scheduler::Tasks,
     slugs::Slugs,
@@ -110,6 +110,8 @@ pub struct DynosParts {
     /// Opens config snapshots.
     pub keys: Arc<crate::secrets::KeyRing>,
     pub plan: Plan,
+    /// This server's own id: what its containers and networks are labelled with.
+    pub instance: Arc<str>,
 }
 
 /// The owner. Cheap to clone.
@@ -128,6 +130,18 @@ impl Dynos {
 
     /// Adopts what runs (by label), starts a supervisor for each app, publishes the routes.
     pub async fn start(&self) -> Result<(), DynoError> {
+        todo!()
+    }
+
+    /// Looks after what time alone changes: idle apps fall asleep, quotas run out, rests and
+    /// cool-offs end. The server calls it every second; it costs nothing for a sleeping app.
+    pub fn sweep(&self) {
+        todo!()
+    }
+
+    /// Memory and CPU of each running dyno now.
+    pub async fn usage(&self, app: AppId) -> Vec<(DynoName, Usage)> {
+        let _ = app;
         todo!()
     }
 

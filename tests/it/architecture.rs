@@ -19,7 +19,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("slugs", "domain engine"),
     ("accounts", "domain clock secrets store"),
     ("dynos", "domain clock config scheduler secrets engine logs slugs store"),
-    ("releases", "domain clock secrets dynos logs slugs store"),
+    ("releases", "domain clock scheduler secrets dynos logs slugs store"),
     ("builder", "domain clock config scheduler secrets engine logs releases slugs store"),
     ("apps", "domain clock builder dynos logs releases store"),
     ("tls", "config"),
