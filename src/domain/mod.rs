@@ -34,3 +34,11 @@ pub use procfile::Procfile;
 pub use release::{ReleaseStatus, Version};
 pub use time::Timestamp;
 pub use user::Email;
+
+/// How many cases a property test runs: `cases`, or more or fewer in the proportion in which
+/// `PROPTEST_CASES` stands to 256, proptest's own default.
+#[cfg(test)]
+pub(crate) fn test_cases(cases: u32) -> u32 {
+    let wanted = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse::<u64>().ok()).unwrap_or(256);
+    u32::try_from((u64::from(cases) * wanted).div_ceil(256)).unwrap_or(u32::MAX).max(1)
+}

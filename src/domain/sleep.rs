@@ -20,10 +20,65 @@ pub enum Verdict {
 }
 
 /// An app without web dynos never falls asleep by this rule; the caller does not ask then.
+/// A `last` that lies ahead of a clock set back counts as now.
 pub fn judge(plan: &Plan, activity: Activity, now: Timestamp) -> Verdict {
-    let until = activity.last + plan.idle_after;
+    let until = activity.last.min(now) + plan.idle_after;
     if activity.open > 0 {
         return Verdict::StayUntil(until.max(now + plan.idle_after));
     }
     if now >= until { Verdict::Sleep } else { Verdict::StayUntil(until) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: i64 = 60_000;
+
+    fn at(minutes: i64) -> Timestamp {
+        Timestamp(1_700_000_000_000 + minutes * MINUTE)
+    }
+
+    fn judged(open: usize, last: i64, now: Timestamp) -> Verdict {
+        judge(&Plan::free(), Activity { open, last: at(last) }, now)
+    }
+
+    #[test]
+    fn an_app_sleeps_after_exactly_30_minutes_without_traffic() {
+        assert_eq!(judged(0, 0, at(0)), Verdict::StayUntil(at(30)));
+        assert_eq!(judged(0, 0, Timestamp(at(30).millis() - 1)), Verdict::StayUntil(at(30)));
+        assert_eq!(judged(0, 0, at(30)), Verdict::Sleep);
+        assert_eq!(judged(0, 0, at(500)), Verdict::Sleep);
+    }
+
+    #[test]
+    fn an_open_request_keeps_an_app_awake_however_long_it_lasts() {
+        assert_eq!(judged(1, 0, at(0)), Verdict::StayUntil(at(30)));
+        assert_eq!(judged(1, 0, at(600)), Verdict::StayUntil(at(630)));
+        assert_eq!(judged(2_000, 599, at(600)), Verdict::StayUntil(at(630)));
+    }
+
+    #[test]
+    fn a_clock_set_back_never_puts_sleep_off_for_longer_than_one_idle_time() {
+        assert_eq!(judged(0, 90_000, at(0)), Verdict::StayUntil(at(30)));
+        assert_eq!(judged(3, 90_000, at(0)), Verdict::StayUntil(at(30)));
+    }
+
+    #[test]
+    fn a_day_of_visits_costs_their_time_and_half_an_hour_each() {
+        let visits = [8 * 60, 8 * 60 + 10, 12 * 60, 12 * 60 + 30, 20 * 60];
+        let (mut awake, mut last) = (0, None);
+        for minute in 0..24 * 60 {
+            if visits.contains(&minute) {
+                last = Some(minute);
+            }
+            if let Some(seen) = last {
+                match judged(0, seen, at(minute)) {
+                    Verdict::StayUntil(_) => awake += 1,
+                    Verdict::Sleep => last = None,
+                }
+            }
+        }
+        assert_eq!(awake, 40 + 60 + 30);
+    }
 }
