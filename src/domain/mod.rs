@@ -8,6 +8,7 @@ pub mod build;
 pub mod config_var;
 pub mod dyno;
 pub mod error_code;
+pub mod event;
 pub mod formation;
 pub mod id;
 pub mod log_line;

@@ -2,6 +2,14 @@
 //! pool). One file a table; every query is checked at build time. Never hold the writer over a
 //! network await.
 
+pub mod app_activity;
+pub mod apps;
+mod awake_spans;
+pub mod config_sets;
+mod events;
+pub mod formation;
 mod open;
+pub mod releases;
+mod slugs;
 
 pub use open::{Reader, StoreError, Writer, open};

@@ -1,0 +1,72 @@
+//! What happened to an app, for its activity page and its strip.
+
+use std::str::FromStr;
+
+use crate::domain::Timestamp;
+
+/// The kinds of events.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EventKind {
+    /// A build became a release. Detail: `version`, `commit`.
+    Deploy,
+    /// Config vars changed. Detail: `version`, `set`, `removed` (names, never values).
+    Config,
+    /// Detail: `version`, `to`.
+    Rollback,
+    /// Detail: process type -> count.
+    Scale,
+    /// Detail: `why` (`request`, `hand`, `release`, `rested`).
+    Wake,
+    /// Detail: `why` (`idle`, `hand`).
+    Sleep,
+    /// The quota is used up. Detail: `until`.
+    Rest,
+    /// Detail: `dyno`, `why`.
+    Crash,
+    Rename,
+    Maintenance,
+}
+
+const KINDS: [(EventKind, &str); 10] = [
+    (EventKind::Deploy, "deploy"),
+    (EventKind::Config, "config"),
+    (EventKind::Rollback, "rollback"),
+    (EventKind::Scale, "scale"),
+    (EventKind::Wake, "wake"),
+    (EventKind::Sleep, "sleep"),
+    (EventKind::Rest, "rest"),
+    (EventKind::Crash, "crash"),
+    (EventKind::Rename, "rename"),
+    (EventKind::Maintenance, "maintenance"),
+];
+
+impl EventKind {
+    pub fn as_str(self) -> &'static str {
+        KINDS.iter().find(|(kind, _)| *kind == self).map_or("", |(_, word)| word)
+    }
+}
+
+impl FromStr for EventKind {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        KINDS.iter().find(|(_, word)| *word == text).map(|(kind, _)| *kind).ok_or(())
+    }
+}
+
+/// An event to be written down.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewEvent {
+    pub kind: EventKind,
+    /// An e-mail address, or empty for the platform.
+    pub actor: String,
+    pub detail: serde_json::Value,
+}
+
+/// One event as the store holds it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    pub at: Timestamp,
+    pub kind: EventKind,
+    pub actor: String,
+    pub detail: serde_json::Value,
+}

@@ -1,0 +1,133 @@
+//! The table `apps`.
+
+use sqlx::{Sqlite, Transaction};
+
+use crate::{
+    domain::{AppId, AppName, ReleaseId, Timestamp, UserId, app::App},
+    store::{Reader, StoreError, Writer},
+};
+
+/// What a new row is made of; its number is given by the table.
+#[derive(Clone, Debug)]
+pub struct NewApp {
+    pub id: AppId,
+    pub name: AppName,
+    pub owner: UserId,
+    pub stack: String,
+    pub now: Timestamp,
+}
+
+/// An app row joined with its owner's address.
+struct Row {
+    id: AppId,
+    name: AppName,
+    owner_id: UserId,
+    owner_email: String,
+    number: u32,
+    maintenance: bool,
+    stack: String,
+    current_release_id: Option<ReleaseId>,
+    released_at: Option<Timestamp>,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+impl From<Row> for App {
+    fn from(row: Row) -> App {
+        let Row { id, name, owner_id, owner_email, number, maintenance, stack, current_release_id, released_at, created_at, updated_at } =
+            row;
+        App { id, name, owner_id, owner_email, number, maintenance, stack, current_release_id, released_at, created_at, updated_at }
+    }
+}
+
+macro_rules! select {
+    ($condition:literal $(, $argument:expr)*) => {
+        sqlx::query_as!(
+            Row,
+            r#"select a.id as "id: AppId", a.name as "name: AppName", a.owner_id as "owner_id: UserId", u.email as owner_email,
+                      a.number as "number: u32", a.maintenance as "maintenance: bool", a.stack,
+                      a.current_release_id as "current_release_id: ReleaseId", a.released_at as "released_at: Timestamp",
+                      a.created_at as "created_at: Timestamp", a.updated_at as "updated_at: Timestamp"
+               from apps a join users u on u.id = a.owner_id "# + $condition
+            $(, $argument)*
+        )
+    };
+}
+
+impl Reader {
+    pub async fn app(&self, id: AppId) -> Result<Option<App>, StoreError> {
+        Ok(select!("where a.id = ?", id).fetch_optional(&self.pool).await?.map(App::from))
+    }
+
+    pub async fn app_by_name(&self, name: &AppName) -> Result<Option<App>, StoreError> {
+        Ok(select!("where a.name = ?", name).fetch_optional(&self.pool).await?.map(App::from))
+    }
+
+    /// All apps by name.
+    pub async fn apps(&self) -> Result<Vec<App>, StoreError> {
+        Ok(select!("order by a.name").fetch_all(&self.pool).await?.into_iter().map(App::from).collect())
+    }
+
+    /// The apps of an account by name.
+    pub async fn apps_of(&self, owner: UserId) -> Result<Vec<App>, StoreError> {
+        Ok(select!("where a.owner_id = ? order by a.name", owner).fetch_all(&self.pool).await?.into_iter().map(App::from).collect())
+    }
+}
+
+impl Writer {
+    /// Inserts an app if its owner has fewer than `limit`; false when not. A taken name is a
+    /// unique violation on `apps.name`. Numbers are never used again: the highest one ever given
+    /// is kept in `settings`.
+    pub async fn insert_app(&self, app: &NewApp, limit: u32) -> Result<bool, StoreError> {
+        let mut tx = self.begin().await?;
+        let owned = sqlx::query_scalar!("select count(*) from apps where owner_id = ?", app.owner).fetch_one(&mut *tx).await?;
+        if owned >= i64::from(limit) {
+            return Ok(false);
+        }
+        let number = next_number(&mut tx).await?;
+        sqlx::query!(
+            "insert into apps (id, name, owner_id, number, stack, created_at, updated_at) values (?, ?, ?, ?, ?, ?, ?)",
+            app.id,
+            app.name,
+            app.owner,
+            number,
+            app.stack,
+            app.now,
+            app.now
+        )
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Renames an app; a taken name is a unique violation on `apps.name`. False: no such app.
+    pub async fn rename_app(&self, id: AppId, name: &AppName, now: Timestamp) -> Result<bool, StoreError> {
+        let done = sqlx::query!("update apps set name = ?, updated_at = ? where id = ?", name, now, id).execute(self.pool()).await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// False: no such app.
+    pub async fn set_app_maintenance(&self, id: AppId, on: bool, now: Timestamp) -> Result<bool, StoreError> {
+        let done = sqlx::query!("update apps set maintenance = ?, updated_at = ? where id = ?", on, now, id).execute(self.pool()).await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Removes an app and all rows that belong to it.
+    pub async fn delete_app(&self, id: AppId) -> Result<(), StoreError> {
+        sqlx::query!("delete from apps where id = ?", id).execute(self.pool()).await?;
+        Ok(())
+    }
+}
+
+/// The number after the highest one ever given, which is written down.
+async fn next_number(tx: &mut Transaction<'static, Sqlite>) -> Result<i64, StoreError> {
+    let number = sqlx::query_scalar!(
+        r#"insert into settings (key, value) values ('last_app_number', '1')
+           on conflict (key) do update set value = cast(cast(value as integer) + 1 as text)
+           returning cast(value as integer) as "number!: i64""#
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(number)
+}

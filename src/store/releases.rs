@@ -1,0 +1,204 @@
+//! The table `releases`. A release is written in one transaction: number, slug, config snapshot,
+//! the app's pointer and the event row, or none of them.
+
+use sqlx::{Sqlite, Transaction};
+
+use crate::{
+    domain::{
+        AppId, ConfigSetId, ReleaseId, ReleaseStatus, SlugId, Timestamp, UserId, Version, event::NewEvent, release::Release, slug::Slug,
+        user::Actor,
+    },
+    store::{Reader, StoreError, Writer, config_sets, config_sets::SealedConfig, events, slugs},
+};
+
+macro_rules! select {
+    ($condition:literal $(, $argument:expr)*) => {
+        sqlx::query_as!(
+            Release,
+            r#"select r.id as "id: ReleaseId", r.app_id as "app_id: AppId", r.version as "version: Version", r.description,
+                      r.status as "status: ReleaseStatus", r.slug_id as "slug_id: SlugId", r.user_id as "user_id: UserId",
+                      r.user_email, r.created_at as "created_at: Timestamp", r.updated_at as "updated_at: Timestamp",
+                      coalesce(a.current_release_id = r.id, 0) as "current!: bool"
+               from releases r join apps a on a.id = r.app_id "# + $condition
+            $(, $argument)*
+        )
+    };
+}
+
+impl Reader {
+    pub async fn release(&self, id: ReleaseId) -> Result<Option<Release>, StoreError> {
+        Ok(select!("where r.id = ?", id).fetch_optional(&self.pool).await?)
+    }
+
+    pub async fn release_by_version(&self, app: AppId, version: Version) -> Result<Option<Release>, StoreError> {
+        Ok(select!("where r.app_id = ? and r.version = ?", app, version).fetch_optional(&self.pool).await?)
+    }
+
+    /// The app's current release.
+    pub async fn current_release(&self, app: AppId) -> Result<Option<Release>, StoreError> {
+        Ok(select!("where a.id = ? and r.id = a.current_release_id", app).fetch_optional(&self.pool).await?)
+    }
+
+    /// All releases of an app, newest first.
+    pub async fn releases(&self, app: AppId) -> Result<Vec<Release>, StoreError> {
+        Ok(select!("where r.app_id = ? order by r.version desc", app).fetch_all(&self.pool).await?)
+    }
+
+    /// Releases that were being brought up when the server stopped, oldest first.
+    pub async fn pending_releases(&self) -> Result<Vec<Release>, StoreError> {
+        Ok(select!("where r.status = 'pending' order by r.created_at, r.version").fetch_all(&self.pool).await?)
+    }
+}
+
+/// What a new release points at.
+pub enum NewSlug<'a> {
+    /// No code (yet).
+    None,
+    /// A slug that is stored already.
+    Stored(SlugId),
+    /// A slug stored in the same transaction.
+    New(&'a Slug),
+}
+
+/// What a new release is made of.
+pub struct NewRelease<'a> {
+    pub id: ReleaseId,
+    pub description: String,
+    pub status: ReleaseStatus,
+    pub slug: NewSlug<'a>,
+    pub config: SealedConfig,
+    pub by: &'a Actor,
+    pub event: NewEvent,
+    pub now: Timestamp,
+}
+
+/// A transaction in which the next release of an app is prepared: nobody else writes meanwhile,
+/// so what is read here is still true at the commit.
+pub struct ReleaseDraft {
+    tx: Transaction<'static, Sqlite>,
+    app: AppId,
+}
+
+impl Writer {
+    pub async fn draft_release(&self, app: AppId) -> Result<ReleaseDraft, StoreError> {
+        Ok(ReleaseDraft { tx: self.begin().await?, app })
+    }
+
+    /// Sets the status of a release that is still pending. False when it was not.
+    pub async fn finish_release(&self, release: ReleaseId, status: ReleaseStatus, now: Timestamp) -> Result<bool, StoreError> {
+        let done = sqlx::query!("update releases set status = ?, updated_at = ? where id = ? and status = 'pending'", status, now, release)
+            .execute(self.pool())
+            .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Marks a pending release failed; if it is still the app's current one, the newest release
+    /// that succeeded with code becomes current again, where there is one.
+    pub async fn fail_release(&self, app: AppId, release: ReleaseId, now: Timestamp) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query!("update releases set status = 'failed', updated_at = ? where id = ? and status = 'pending'", now, release)
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query!(
+            "update apps set current_release_id = coalesce(
+                 (select id from releases where app_id = ? and status = 'succeeded' and slug_id is not null
+                  order by version desc limit 1), current_release_id)
+             where id = ? and current_release_id = ?",
+            app,
+            app,
+            release
+        )
+        .execute(&mut *tx)
+        .await?;
+        Ok(tx.commit().await?)
+    }
+}
+
+impl ReleaseDraft {
+    /// The current release and its config snapshot; None for an app that is gone or was just made.
+    pub async fn current(&mut self) -> Result<Option<(Option<SlugId>, SealedConfig)>, StoreError> {
+        let Some(config) = config_sets::current(&mut self.tx, self.app).await? else {
+            return Ok(None);
+        };
+        let slug = sqlx::query_scalar!(
+            r#"select r.slug_id as "slug_id: SlugId" from apps a join releases r on r.id = a.current_release_id where a.id = ?"#,
+            self.app
+        )
+        .fetch_one(&mut *self.tx)
+        .await?;
+        Ok(Some((slug, config)))
+    }
+
+    /// Writes the release as the app's current one and commits.
+    pub async fn write(mut self, new: NewRelease<'_>) -> Result<Release, StoreError> {
+        let NewRelease { id, description, status, slug, config, by, event, now } = new;
+        let slug_id = match slug {
+            NewSlug::None => None,
+            NewSlug::Stored(id) => Some(id),
+            NewSlug::New(slug) => {
+                slugs::insert(&mut self.tx, slug).await?;
+                Some(slug.id)
+            }
+        };
+        config_sets::insert(&mut self.tx, &config, now).await?;
+        let version = self.insert(id, &description, status, (slug_id, config.id), by, now).await?;
+        sqlx::query!(
+            "update apps set current_release_id = ?, updated_at = ?, released_at = iif(?, ?, released_at) where id = ?",
+            id,
+            now,
+            slug_id,
+            now,
+            self.app
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        events::insert(&mut *self.tx, self.app, &event, now).await?;
+        self.tx.commit().await?;
+        let (user_id, user_email) = (Some(by.id), by.email.to_string());
+        Ok(Release {
+            id,
+            app_id: self.app,
+            version,
+            description,
+            status,
+            slug_id,
+            user_id,
+            user_email,
+            created_at: now,
+            updated_at: now,
+            current: true,
+        })
+    }
+
+    async fn insert(
+        &mut self,
+        id: ReleaseId,
+        description: &str,
+        status: ReleaseStatus,
+        (slug, config): (Option<SlugId>, ConfigSetId),
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<Version, StoreError> {
+        let email = by.email.as_str();
+        let version = sqlx::query_scalar!(
+            r#"insert into releases (id, app_id, version, description, status, slug_id, config_set_id, user_id, user_email,
+                                     created_at, updated_at)
+               values (?, ?, (select coalesce(max(version), 0) + 1 from releases where app_id = ?), ?, ?, ?, ?, ?, ?, ?, ?)
+               returning version as "version: Version""#,
+            id,
+            self.app,
+            self.app,
+            description,
+            status,
+            slug,
+            config,
+            by.id,
+            email,
+            now,
+            now
+        )
+        .fetch_one(&mut *self.tx)
+        .await?;
+        Ok(version)
+    }
+}
