@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
-pub use spec::{ContainerSpec, Labels, NetworkSpec};
+pub use spec::{ContainerSpec, Labels, NetworkRange, NetworkSpec};
 
 /// The engine's id of a container.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -36,6 +36,8 @@ pub enum EngineError {
     NoSuchImage(String),
     #[error("There is no such network: {0}")]
     NoSuchNetwork(String),
+    #[error("There is no {0} in the container.")]
+    NoSuchPath(String),
     #[error("The container engine refused: {0}")]
     Refused(String),
     #[error("The container engine did not finish in time: {0}")]
@@ -138,22 +140,41 @@ pub trait Engine: Send + Sync + 'static {
     /// Memory and CPU now, cheaply.
     async fn usage(&self, id: ContainerId) -> EngineResult<Usage>;
 
-    /// Unpacks a tar stream (uncompressed) at `path` inside a container that was created.
+    /// Unpacks a tar stream (uncompressed) at `path`, a folder that exists, inside a container that
+    /// was created. Owners in the tar count. An entry `cache/` put at `/` sets the owner of a cache volume.
     async fn put_archive(&self, id: ContainerId, path: PathBuf, tar: ByteStream) -> EngineResult<()>;
-    /// A file or folder inside the container as a tar stream.
+    /// A file or folder inside the container as a tar stream; names begin with its own last part.
     async fn get_archive(&self, id: ContainerId, path: PathBuf) -> EngineResult<ByteStream>;
 
     /// Whether the image is there.
     async fn has_image(&self, image: ImageRef) -> EngineResult<bool>;
-    /// Freezes a container's file system as an image: no env, user, command or labels of the container stay but ours.
+    /// Freezes a container's file system as an image with labels of ours. Only a container without
+    /// variables of its own (`spec::assembly_spec`) can be frozen: the engine keeps a container's
+    /// environment in the image, and nothing can take it out again.
     async fn commit(&self, id: ContainerId, image: ImageRef, labels: Labels) -> EngineResult<()>;
     /// Loads images from a tar as `docker save` writes it.
     async fn load_images(&self, tar: ByteStream) -> EngineResult<()>;
-    /// Removes an image of ours; one that is not there, or is in use, is fine.
+    /// Removes an image of ours (`siesta/...`); one that is not there, or is in use, is fine.
     async fn remove_image(&self, image: ImageRef) -> EngineResult<()>;
     /// Images that carry our instance's label.
     async fn list_images(&self) -> EngineResult<Vec<ImageRef>>;
 
     /// Removes a cache volume of ours; not there is fine.
     async fn remove_volume(&self, name: String) -> EngineResult<()>;
+}
+
+/// Refuses to freeze a container that has variables of its own.
+fn may_commit<'a>(mut env: impl Iterator<Item = &'a str>) -> EngineResult<()> {
+    match env.next() {
+        None => Ok(()),
+        Some(name) => Err(EngineError::Refused(format!("a container with variables of its own ({name}) never becomes an image"))),
+    }
+}
+
+/// Refuses an image that does not carry our prefix.
+fn must_be_ours(image: &ImageRef) -> EngineResult<()> {
+    if image.0.starts_with(spec::IMAGE_PREFIX) {
+        return Ok(());
+    }
+    Err(EngineError::Refused(format!("{} is not an image of ours", image.0)))
 }

@@ -1,9 +1,14 @@
-//! The one constructor of container specs: what a dyno and a build may be, deny by default
-//! (security.md SR3, SR21). Values in, values out; `docker` only translates, and tests snapshot it.
+//! The one constructor of container specs: what a dyno, a build, an image's assembly and the
+//! isolation probe may be, deny by default (security.md SR3, SR21). Values in, values out; the
+//! engine only translates, and tests snapshot both.
+//!
+//! A spec can be read by everyone and made here alone: `ContainerSpec` has one private field, and
+//! the functions below are the only ones that fill it.
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{collections::BTreeMap, fmt, net::Ipv4Addr, ops::Deref, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::{
     domain::{AppId, BuildId, DynoId, DynoName, Plan, ReleaseId},
@@ -16,11 +21,24 @@ pub type Labels = BTreeMap<String, String>;
 
 pub const LABEL_INSTANCE: &str = "siesta.instance";
 pub const LABEL_APP: &str = "siesta.app";
+/// `dyno`, `build`, `assembly`, `probe`, `network` or `cache`.
 pub const LABEL_KIND: &str = "siesta.kind";
 pub const LABEL_DYNO: &str = "siesta.dyno";
 pub const LABEL_DYNO_ID: &str = "siesta.dyno-id";
 pub const LABEL_RELEASE: &str = "siesta.release";
 pub const LABEL_BUILD: &str = "siesta.build";
+
+/// Every image of ours is named below this prefix; no other is ever removed.
+pub const IMAGE_PREFIX: &str = "siesta/";
+/// What starts the process of a dyno, inside the image.
+pub const LAUNCHER: &str = "/opt/siesta/launch";
+/// Where a build finds its app's cache.
+pub const CACHE_PATH: &str = "/cache";
+
+const MIB: i64 = 1024 * 1024;
+const GIB: i64 = 1024 * MIB;
+/// One subnet an app: 16 addresses, 13 of them for dynos.
+const SUBNET_PREFIX: u8 = 28;
 
 /// The uid and gid of an app's processes: 20000 + the app's number. One a app: two containers
 /// with one uid share kernel limits (security.md 0.7).
@@ -30,6 +48,45 @@ pub struct AppUid(pub u32);
 impl AppUid {
     pub fn of(app_number: u32) -> AppUid {
         AppUid(20_000 + app_number)
+    }
+}
+
+/// Our own address range, from which the networks of apps are cut: `10.213.0.0/16`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct NetworkRange {
+    base: u32,
+    prefix: u8,
+}
+
+/// Why there is no network for an app.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum NetworkFault {
+    #[error("`{0}` is not a range for app networks. Name one like 10.213.0.0/16, at least a /28 and its first address.")]
+    Malformed(String),
+    #[error("The network range is used up: it has room for {room} apps, and this is number {number}. Set a larger SIESTA_NETWORK_RANGE.")]
+    UsedUp { number: u32, room: u32 },
+}
+
+impl FromStr for NetworkRange {
+    type Err = NetworkFault;
+
+    fn from_str(text: &str) -> Result<NetworkRange, NetworkFault> {
+        let malformed = || NetworkFault::Malformed(text.chars().take(80).collect());
+        let (address, prefix) = text.split_once('/').ok_or_else(malformed)?;
+        let base = u32::from(address.parse::<Ipv4Addr>().map_err(|_| malformed())?);
+        let prefix = prefix.parse::<u8>().ok().filter(|p| (8..=SUBNET_PREFIX).contains(p)).ok_or_else(malformed)?;
+        if base & (u32::MAX >> prefix) != 0 {
+            return Err(malformed());
+        }
+        Ok(NetworkRange { base, prefix })
+    }
+}
+
+impl NetworkRange {
+    /// How many apps have a network of their own in it. Four hexadecimal digits of a number fit
+    /// into an interface's name.
+    pub fn room(self) -> u32 {
+        (1u32 << (SUBNET_PREFIX - self.prefix)).min(0x1_0000)
     }
 }
 
@@ -45,9 +102,44 @@ pub struct NetworkSpec {
     pub labels: Labels,
 }
 
-/// Everything an engine needs to create a container. Private constructors below only.
+impl NetworkSpec {
+    /// The host's own address on the bridge.
+    pub fn gateway(&self) -> Ipv4Addr {
+        Ipv4Addr::from(u32::from(self.subnet) + 1)
+    }
+}
+
+/// The network of an app. App numbers are never used again, so neither is a subnet.
+pub fn network_spec(instance: &str, app: AppId, app_number: u32, range: NetworkRange) -> Result<NetworkSpec, NetworkFault> {
+    if app_number >= range.room() {
+        return Err(NetworkFault::UsedUp { number: app_number, room: range.room() });
+    }
+    let subnet = range.base + (app_number << (32 - SUBNET_PREFIX));
+    Ok(NetworkSpec {
+        name: format!("siesta-{instance}-{app_number}"),
+        bridge: format!("sst{}{app_number:x}", &hex::encode(Sha256::digest(instance.as_bytes()))[..8]),
+        subnet: Ipv4Addr::from(subnet),
+        prefix: SUBNET_PREFIX,
+        labels: labels(instance, "network", [(LABEL_APP, app.to_string())]),
+    })
+}
+
+/// Everything an engine needs to create a container: read it, but only this module makes one.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct ContainerSpec {
+#[serde(transparent)]
+pub struct ContainerSpec(ContainerShape);
+
+impl Deref for ContainerSpec {
+    type Target = ContainerShape;
+    fn deref(&self) -> &ContainerShape {
+        &self.0
+    }
+}
+
+/// What can be chosen about a container. Everything else (capabilities, privileges, mounts,
+/// restart policy, log driver) is the same for all and lies in the translation.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerShape {
     pub name: String,
     pub image: ImageRef,
     pub labels: Labels,
@@ -66,11 +158,36 @@ pub struct ContainerSpec {
     pub cpu_shares: i64,
     pub pids: i64,
     pub nofile: i64,
+    /// The largest file it may write.
+    pub fsize_bytes: i64,
     pub tmpfs_tmp_bytes: i64,
     pub stop_seconds: u32,
     /// A cache volume of ours and where it is mounted: builds only.
     pub cache_volume: Option<(String, String)>,
     pub extra_hosts: Vec<String>,
+}
+
+impl ContainerShape {
+    /// The value of an environment variable.
+    pub fn env_value(&self, name: &str) -> Option<&str> {
+        self.env.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The label that says which server it belongs to.
+    pub fn instance(&self) -> &str {
+        self.labels.get(LABEL_INSTANCE).map_or("", String::as_str)
+    }
+}
+
+impl fmt::Debug for ContainerShape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ContainerShape")
+            .field("name", &self.name)
+            .field("image", &self.image)
+            .field("command", &self.command)
+            .field("env", &self.env.iter().map(|(key, _)| key).collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a dyno's spec is made of.
@@ -104,4 +221,152 @@ pub struct BuildInput<'a> {
     pub cache_volume: Option<String>,
     pub memory_bytes: i64,
     pub nano_cpus: i64,
+}
+
+/// What the spec of an assembly is made of: a container that never starts, takes files and is
+/// frozen as an image.
+pub struct AssemblyInput<'a> {
+    pub instance: &'a str,
+    pub app: AppId,
+    pub app_number: u32,
+    /// Unique among containers: `<slug id>`, for example.
+    pub name: &'a str,
+    pub image: ImageRef,
+}
+
+/// What the isolation probe's spec is made of.
+pub struct ProbeInput<'a> {
+    pub instance: &'a str,
+    /// Unique among containers.
+    pub name: &'a str,
+    pub image: ImageRef,
+    pub command: Vec<String>,
+    pub network: String,
+}
+
+/// A dyno: the plan's memory, one CPU at most, 30 seconds to stop.
+pub fn dyno_spec(input: &DynoInput<'_>) -> ContainerSpec {
+    let memory = input.plan.memory_bytes;
+    let extra = [
+        (LABEL_APP, input.app.to_string()),
+        (LABEL_DYNO, input.dyno.to_string()),
+        (LABEL_DYNO_ID, input.dyno_id.to_string()),
+        (LABEL_RELEASE, input.release.to_string()),
+    ];
+    ContainerSpec(ContainerShape {
+        name: format!("siesta-{}-{}", input.instance, input.dyno_id),
+        image: input.image.clone(),
+        labels: labels(input.instance, "dyno", extra),
+        command: vec![LAUNCHER.to_owned(), input.dyno.process_type.to_string(), input.command.to_owned()],
+        env: with_init(&input.env),
+        user: AppUid::of(input.app_number),
+        hostname: input.dyno_id.to_string(),
+        working_dir: "/app".to_owned(),
+        network: Some(input.network.clone()),
+        memory_bytes: memory,
+        memory_swap_bytes: if input.host_has_swap { memory.saturating_mul(2) } else { memory },
+        nano_cpus: 1_000_000_000,
+        cpu_shares: 256,
+        pids: 256,
+        nofile: 8192,
+        fsize_bytes: 2 * GIB,
+        tmpfs_tmp_bytes: 64 * MIB,
+        stop_seconds: 30,
+        cache_volume: None,
+        extra_hosts: Vec::new(),
+    })
+}
+
+/// A build: more memory and processes than a dyno, a lower CPU weight, a cache of its app.
+pub fn build_spec(input: &BuildInput<'_>) -> ContainerSpec {
+    let extra = [(LABEL_APP, input.app.to_string()), (LABEL_BUILD, input.build.to_string())];
+    ContainerSpec(ContainerShape {
+        name: format!("siesta-{}-build-{}", input.instance, input.build),
+        image: input.image.clone(),
+        labels: labels(input.instance, "build", extra),
+        command: input.command.clone(),
+        env: with_init(&input.env),
+        user: AppUid::of(input.app_number),
+        hostname: "build".to_owned(),
+        working_dir: "/".to_owned(),
+        network: Some(input.network.clone()),
+        memory_bytes: input.memory_bytes,
+        memory_swap_bytes: input.memory_bytes,
+        nano_cpus: input.nano_cpus,
+        cpu_shares: 128,
+        pids: 512,
+        nofile: 8192,
+        fsize_bytes: 2 * GIB,
+        tmpfs_tmp_bytes: 512 * MIB,
+        stop_seconds: 5,
+        cache_volume: input.cache_volume.clone().map(|volume| (volume, CACHE_PATH.to_owned())),
+        extra_hosts: Vec::new(),
+    })
+}
+
+/// An assembly: no variables, no network, never started. Only such a container is frozen as an
+/// image, so no build secret can end in one.
+pub fn assembly_spec(input: &AssemblyInput<'_>) -> ContainerSpec {
+    ContainerSpec(ContainerShape {
+        name: format!("siesta-{}-assembly-{}", input.instance, input.name),
+        labels: labels(input.instance, "assembly", [(LABEL_APP, input.app.to_string())]),
+        command: vec![LAUNCHER.to_owned()],
+        user: AppUid::of(input.app_number),
+        hostname: "assembly".to_owned(),
+        ..small(input.image.clone())
+    })
+}
+
+/// The isolation probe: a small container on a network like an app's. Its uid belongs to no app.
+pub fn probe_spec(input: &ProbeInput<'_>) -> ContainerSpec {
+    ContainerSpec(ContainerShape {
+        name: format!("siesta-{}-probe-{}", input.instance, input.name),
+        labels: labels(input.instance, "probe", []),
+        command: input.command.clone(),
+        env: with_init(&[]),
+        network: Some(input.network.clone()),
+        hostname: "probe".to_owned(),
+        ..small(input.image.clone())
+    })
+}
+
+fn small(image: ImageRef) -> ContainerShape {
+    ContainerShape {
+        name: String::new(),
+        image,
+        labels: Labels::new(),
+        command: Vec::new(),
+        env: Vec::new(),
+        user: AppUid(19_999),
+        hostname: String::new(),
+        working_dir: "/".to_owned(),
+        network: None,
+        memory_bytes: 64 * MIB,
+        memory_swap_bytes: 64 * MIB,
+        nano_cpus: 1_000_000_000,
+        cpu_shares: 128,
+        pids: 32,
+        nofile: 1024,
+        fsize_bytes: 2 * GIB,
+        tmpfs_tmp_bytes: 16 * MIB,
+        stop_seconds: 1,
+        cache_volume: None,
+        extra_hosts: Vec::new(),
+    }
+}
+
+/// The labels of everything of ours.
+pub(super) fn labels<const N: usize>(instance: &str, kind: &str, extra: [(&str, String); N]) -> Labels {
+    [(LABEL_INSTANCE, instance.to_owned()), (LABEL_KIND, kind.to_owned())]
+        .into_iter()
+        .chain(extra)
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
+}
+
+/// The engine's init hands SIGTERM to the whole process group, not to the launcher alone.
+fn with_init(env: &[(String, String)]) -> Vec<(String, String)> {
+    const GROUP: &str = "TINI_KILL_PROCESS_GROUP";
+    let theirs = env.iter().filter(|(key, _)| key != GROUP).cloned();
+    theirs.chain([(GROUP.to_owned(), "1".to_owned())]).collect()
 }

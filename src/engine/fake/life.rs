@@ -1,0 +1,240 @@
+//! One fake container and the task that lives its script: prints, boots, answers, ends.
+
+use std::{
+    convert::Infallible,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    sync::watch,
+    task::JoinSet,
+};
+
+use super::{ContainerId, ContainerSpec, EngineError, EngineResult, Exit, FakeEngine, Files, Output, Script, Usage};
+
+/// Where a container stands.
+#[derive(Clone, Debug)]
+pub(super) enum Phase {
+    Created,
+    Running(Option<Ipv4Addr>),
+    Ended(Exit),
+}
+
+impl Phase {
+    pub(super) fn is_running(&self) -> bool {
+        matches!(self, Phase::Running(_))
+    }
+}
+
+/// What happens to a running container from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Signal {
+    None,
+    Term,
+    Kill,
+    /// Its process exits by itself.
+    Exit(i64),
+}
+
+/// One container.
+pub(super) struct Cell {
+    pub(super) spec: ContainerSpec,
+    phase: watch::Sender<Phase>,
+    signal: watch::Sender<Signal>,
+    lines: watch::Sender<Vec<Output>>,
+    files: Mutex<Files>,
+    generation: Mutex<String>,
+    usage: Mutex<Usage>,
+    answered: AtomicU64,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no test thread panics inside the fake")
+}
+
+impl Cell {
+    pub(super) fn new(spec: ContainerSpec, files: Files) -> Cell {
+        Cell {
+            spec,
+            phase: watch::Sender::new(Phase::Created),
+            signal: watch::Sender::new(Signal::None),
+            lines: watch::Sender::new(Vec::new()),
+            files: Mutex::new(files),
+            generation: Mutex::default(),
+            usage: Mutex::default(),
+            answered: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.phase.borrow().clone()
+    }
+
+    pub(super) fn generation(&self) -> String {
+        locked(&self.generation).clone()
+    }
+
+    pub(super) fn files(&self) -> MutexGuard<'_, Files> {
+        locked(&self.files)
+    }
+
+    pub(super) fn usage(&self) -> Usage {
+        *locked(&self.usage)
+    }
+
+    pub(super) fn set_usage(&self, usage: Usage) {
+        *locked(&self.usage) = usage;
+    }
+
+    pub(super) fn answered(&self) -> u64 {
+        self.answered.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn signal(&self, signal: Signal) {
+        self.signal.send_replace(signal);
+    }
+
+    pub(super) fn print(&self, at_micros: i64, stderr: bool, line: &str) {
+        let output = Output { stderr, at_micros, bytes: Bytes::copy_from_slice(line.as_bytes()) };
+        self.lines.send_modify(|lines| lines.push(output));
+    }
+
+    /// The line with this number, when it comes; `None` when the container ended before.
+    pub(super) async fn line(&self, number: usize) -> Option<Output> {
+        let (mut lines, mut phase) = (self.lines.subscribe(), self.phase.subscribe());
+        let there = |lines: &Vec<Output>| lines.get(number).cloned();
+        tokio::select! {
+            biased;
+            lines = lines.wait_for(|lines| lines.len() > number) => there(&lines.expect("the cell holds the sender")),
+            _ = phase.wait_for(|phase| matches!(phase, Phase::Ended(_))) => there(&self.lines.borrow()),
+        }
+    }
+
+    /// Waits for the end of this life, or of the next one if it was never started.
+    pub(super) async fn ended(&self) -> Exit {
+        let mut phase = self.phase.subscribe();
+        let phase = phase.wait_for(|phase| matches!(phase, Phase::Ended(_))).await.expect("the cell holds the sender");
+        match *phase {
+            Phase::Ended(exit) => exit,
+            _ => unreachable!("waited for the end"),
+        }
+    }
+}
+
+/// Starts a life: reserves the address, prints, and hands the rest to a task.
+#[expect(clippy::disallowed_methods, reason = "a fake container is a process of its own, not a task of the server")]
+pub(super) fn begin(
+    engine: &FakeEngine,
+    id: &ContainerId,
+    cell: Arc<Cell>,
+    script: Script,
+    (generation, address): (String, Option<Ipv4Addr>),
+) -> EngineResult<()> {
+    let port = cell.spec.env_value("PORT").and_then(|port| port.parse::<u16>().ok());
+    let socket = match address.zip(port) {
+        Some(at) => Some(reserve(at).map_err(|error| EngineError::Refused(format!("no socket for the fake: {error}")))?),
+        None => None,
+    };
+    *locked(&cell.generation) = generation;
+    cell.signal.send_replace(Signal::None);
+    for (path, content) in &script.files {
+        cell.files().write(path, content.clone());
+    }
+    for (stderr, line) in &script.lines {
+        cell.print(engine.stamp(), *stderr, line);
+    }
+    cell.phase.send_replace(Phase::Running(address));
+    let (engine, id) = (engine.clone(), id.clone());
+    tokio::spawn(async move {
+        let exit = live(&id, &cell, &script, socket).await;
+        if let (Some(free), Some(address)) = (engine.world().free_addresses.as_mut(), address) {
+            free.insert(address);
+        }
+        cell.phase.send_replace(Phase::Ended(exit));
+        engine.changed();
+    });
+    Ok(())
+}
+
+/// Bound and not listening: connections are refused, as before an app's boot.
+fn reserve((address, port): (Ipv4Addr, u16)) -> std::io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(SocketAddr::from((address, port)))?;
+    Ok(socket)
+}
+
+async fn live(id: &ContainerId, cell: &Arc<Cell>, script: &Script, socket: Option<TcpSocket>) -> Exit {
+    let mut connections = JoinSet::new();
+    let by_itself = async {
+        match &script.end {
+            Some((moment, code)) => {
+                moment.comes().await;
+                *code
+            }
+            None => std::future::pending().await,
+        }
+    };
+    let serve = async {
+        script.boot.comes().await;
+        match socket.map(|socket| socket.listen(1024).expect("the address is reserved")) {
+            Some(listener) => accept(listener, id, cell, script, &mut connections).await,
+            None => std::future::pending().await,
+        }
+    };
+    let mut signal = cell.signal.subscribe();
+    let heard = signal.wait_for(|signal| *signal != Signal::None && !(script.deaf && *signal == Signal::Term));
+    let exit = tokio::select! {
+        biased;
+        signal = heard => match *signal.expect("the cell holds the sender") {
+            Signal::Exit(code) => Exit { code, out_of_memory: false },
+            Signal::Term => Exit { code: 143, out_of_memory: false },
+            Signal::Kill | Signal::None => Exit { code: 137, out_of_memory: false },
+        },
+        code = by_itself => Exit { code, out_of_memory: script.out_of_memory },
+        () = serve => unreachable!("serves until the end"),
+    };
+    connections.shutdown().await;
+    exit
+}
+
+async fn accept(listener: TcpListener, id: &ContainerId, cell: &Arc<Cell>, script: &Script, connections: &mut JoinSet<()>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        let (id, cell, answer) = (id.clone(), cell.clone(), script.answer.clone());
+        connections.spawn(async move {
+            let service = service_fn(move |request: http::Request<Incoming>| {
+                let (id, cell, answer) = (id.clone(), cell.clone(), answer.clone());
+                async move {
+                    let (parts, body) = request.into_parts();
+                    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+                    let request = http::Request::from_parts(parts, body);
+                    cell.answered.fetch_add(1, Ordering::SeqCst);
+                    let response = answer.map_or_else(|| usual_answer(&id, &cell, &request), |answer| answer(&request));
+                    Ok::<_, Infallible>(response.map(Full::new))
+                }
+            });
+            // A client that goes away is no failure.
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+fn usual_answer(id: &ContainerId, cell: &Cell, request: &http::Request<Bytes>) -> http::Response<Bytes> {
+    let body = format!("{} {} from {}\n", request.method(), request.uri(), cell.spec.name);
+    http::Response::builder()
+        .header("content-type", "text/plain; charset=utf-8")
+        .header("x-container", &id.0)
+        .header("x-generation", cell.generation())
+        .body(body.into())
+        .expect("a valid response")
+}
