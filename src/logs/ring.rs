@@ -43,6 +43,7 @@ impl Ring {
         Ring { lines: VecDeque::new(), bytes: 0, first: last + 1, taken: last, written: last, lost: None, dirty: false }
     }
 
+    #[cfg(test)]
     pub(super) fn first(&self) -> u64 {
         self.first
     }

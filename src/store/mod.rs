@@ -2,14 +2,14 @@
 //! pool). One file a table; every query is checked at build time. Never hold the writer over a
 //! network await.
 
-pub mod app_activity;
-pub mod apps;
+pub mod access;
 mod awake_spans;
-pub mod config_sets;
 mod events;
-pub mod formation;
 mod open;
-pub mod releases;
 mod slugs;
+pub mod apps;
+pub mod config_sets;
+pub mod formation;
+pub mod releases;
 
 pub use open::{Reader, StoreError, Writer, open};

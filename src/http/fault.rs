@@ -1,0 +1,205 @@
+//! One table from every owner's failures to a status, Heroku's error id and a sentence (heroku.md
+//! 9.3). Matched without `_`: a new failure does not compile until it has its line here.
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+
+use crate::{
+    accounts::AccountError,
+    apps::AppError,
+    builder::BuildError,
+    domain::{AppNameError, config_var::ConfigVarError, formation::ProcessTypeError},
+    dynos::DynoError,
+    releases::ReleaseError,
+    store::StoreError,
+};
+
+/// What went wrong, for people and programs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    pub status: StatusCode,
+    /// Heroku's word: `not_found`, `invalid_params`.
+    pub id: &'static str,
+    /// A sentence the user can act on. Never an inner detail of ours.
+    pub message: String,
+    /// With `not_found`: what was not found (`app`, `release`).
+    pub resource: Option<&'static str>,
+    /// Seconds until another try makes sense.
+    pub retry_after: Option<u64>,
+}
+
+impl Fault {
+    fn new(status: StatusCode, id: &'static str, message: impl Into<String>) -> Fault {
+        Fault { status, id, message: message.into(), resource: None, retry_after: None }
+    }
+
+    pub fn bad_request(message: impl Into<String>) -> Fault {
+        Fault::new(StatusCode::BAD_REQUEST, "bad_request", message)
+    }
+
+    pub fn unauthorized() -> Fault {
+        Fault::new(StatusCode::UNAUTHORIZED, "unauthorized", "Invalid credentials provided.")
+    }
+
+    pub fn forbidden(message: impl Into<String>) -> Fault {
+        Fault::new(StatusCode::FORBIDDEN, "forbidden", message)
+    }
+
+    /// `resource` in Heroku's words, with spaces: `app`, `add_on attachment`.
+    pub fn not_found(resource: &'static str) -> Fault {
+        let words = resource.replace('_', " ");
+        Fault { resource: Some(resource), ..Fault::new(StatusCode::NOT_FOUND, "not_found", format!("Couldn't find that {words}.")) }
+    }
+
+    /// No such address at all.
+    pub fn no_route() -> Fault {
+        Fault::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "The requested API endpoint was not found. Are you using the right HTTP verb and path?",
+        )
+    }
+
+    pub fn conflict(message: impl Into<String>) -> Fault {
+        Fault::new(StatusCode::CONFLICT, "conflict", message)
+    }
+
+    pub fn invalid(message: impl Into<String>) -> Fault {
+        Fault::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_params", message)
+    }
+
+    pub fn range_not_satisfiable(message: impl Into<String>) -> Fault {
+        Fault::new(StatusCode::RANGE_NOT_SATISFIABLE, "requested_range_not_satisfiable", message)
+    }
+
+    pub fn rate_limited(message: impl Into<String>, retry_after: u64) -> Fault {
+        Fault { retry_after: Some(retry_after), ..Fault::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit", message) }
+    }
+
+    /// Ours, not theirs: logged here with its cause, told without it.
+    pub fn internal(cause: &(dyn std::error::Error + 'static)) -> Fault {
+        tracing::error!(error = cause, "a request failed");
+        let message = "Something went wrong on the server. Try again; if it stays, give its administrator the request id.";
+        Fault::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_server_error", message)
+    }
+
+    fn unavailable(message: impl Into<String>) -> Fault {
+        Fault::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", message)
+    }
+}
+
+impl IntoResponse for Fault {
+    /// Plain text, with the fault inside for the edge's outermost layer to render.
+    fn into_response(self) -> Response {
+        let mut response = (self.status, self.message.clone()).into_response();
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Fault {
+        Fault::internal(&error)
+    }
+}
+
+impl From<AppNameError> for Fault {
+    fn from(error: AppNameError) -> Fault {
+        Fault::invalid(error.to_string())
+    }
+}
+
+impl From<ConfigVarError> for Fault {
+    fn from(error: ConfigVarError) -> Fault {
+        Fault::invalid(error.to_string())
+    }
+}
+
+impl From<ProcessTypeError> for Fault {
+    fn from(error: ProcessTypeError) -> Fault {
+        Fault::invalid(error.to_string())
+    }
+}
+
+impl From<AccountError> for Fault {
+    fn from(error: AccountError) -> Fault {
+        let message = error.to_string();
+        match error {
+            AccountError::WrongCredentials => Fault { message, ..Fault::unauthorized() },
+            AccountError::RateLimited(seconds) => Fault::rate_limited(message, seconds),
+            AccountError::EmailTaken | AccountError::BadLink | AccountError::Password(_) | AccountError::BadEmail(_) => {
+                Fault::invalid(message)
+            }
+            AccountError::SignUpClosed | AccountError::InviteNeeded | AccountError::BadClaim => Fault::forbidden(message),
+            AccountError::AlreadyClaimed => Fault::conflict(message),
+            AccountError::NoSuchUser => Fault::not_found("account"),
+            AccountError::NoSuchToken => Fault::not_found("authorization"),
+            AccountError::Suspended => Fault { id: "suspended", ..Fault::forbidden(message) },
+            AccountError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<AppError> for Fault {
+    fn from(error: AppError) -> Fault {
+        let message = error.to_string();
+        match error {
+            AppError::NameTaken => Fault::invalid(message),
+            AppError::NoSuchApp => Fault::not_found("app"),
+            AppError::TooMany(_) => Fault::forbidden(message),
+            AppError::Release(error) => error.into(),
+            AppError::Dynos(error) => error.into(),
+            AppError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ReleaseError> for Fault {
+    fn from(error: ReleaseError) -> Fault {
+        let message = error.to_string();
+        match error {
+            ReleaseError::NoSuchApp => Fault::not_found("app"),
+            ReleaseError::NoSuchRelease => Fault::not_found("release"),
+            ReleaseError::NotEligible(_) => Fault::invalid(message),
+            ReleaseError::Config(error) => error.into(),
+            ReleaseError::Dynos(error) => error.into(),
+            ReleaseError::Sealed => Fault::internal(&error),
+            ReleaseError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<DynoError> for Fault {
+    fn from(error: DynoError) -> Fault {
+        let message = error.to_string();
+        match error {
+            DynoError::NoSuchProcessType(_) => Fault { message, ..Fault::not_found("formation") },
+            DynoError::NoSuchDyno => Fault::not_found("dyno"),
+            DynoError::NoSuchApp => Fault::not_found("app"),
+            DynoError::TooManyOfType { .. } | DynoError::TooManyTypes { .. } => Fault::invalid(message),
+            DynoError::DidNotBoot(_) => Fault::unavailable(message),
+            DynoError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<BuildError> for Fault {
+    fn from(error: BuildError) -> Fault {
+        let message = error.to_string();
+        match error {
+            BuildError::NoSuchBuild => Fault::not_found("build"),
+            BuildError::NoSuchSource => Fault { message, ..Fault::not_found("source") },
+            BuildError::NotUploaded | BuildError::Rejected(_) | BuildError::TimedOut(_) => Fault::invalid(message),
+            BuildError::TooLarge(_) => Fault { status: StatusCode::PAYLOAD_TOO_LARGE, ..Fault::invalid(message) },
+            BuildError::AlreadyUploaded | BuildError::Cancelled => Fault::conflict(message),
+            BuildError::Engine(error) => Fault::internal(&error),
+            BuildError::Slug(error) => Fault::internal(&error),
+            BuildError::Release(error) => error.into(),
+            BuildError::Io(error) => Fault::internal(&error),
+            BuildError::Store(error) => error.into(),
+        }
+    }
+}
