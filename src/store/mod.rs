@@ -3,13 +3,13 @@
 //! network await.
 
 pub mod access;
-mod awake_spans;
-mod events;
-mod open;
-mod slugs;
 pub mod apps;
+mod awake_spans;
 pub mod config_sets;
+mod events;
 pub mod formation;
+mod open;
 pub mod releases;
+mod slugs;
 
 pub use open::{Reader, StoreError, Writer, open};

@@ -1,0 +1,28 @@
+//! Named places where a test may kill the process: at every change of state that must survive it
+//! (decisions 29). Nothing but a comparison in debug builds, nothing at all in release builds.
+
+/// Ends the process at once, as SIGKILL would, when `SIESTA_FAIL_POINT` names this place.
+#[cfg(debug_assertions)]
+pub fn reached(place: &'static str) {
+    static CHOSEN: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+    let chosen = CHOSEN.get_or_init(|| std::env::var("SIESTA_FAIL_POINT").ok());
+    if chosen.as_deref() == Some(place) {
+        eprintln!("fail point {place} reached");
+        std::process::abort();
+    }
+}
+
+#[cfg(not(debug_assertions))]
+#[inline(always)]
+pub fn reached(_: &'static str) {}
+
+/// Every place there is; tests walk through them all.
+pub const PLACES: &[&str] = &[
+    "build.claimed",
+    "build.container_started",
+    "build.files_stored",
+    "release.committed",
+    "dyno.created",
+    "dyno.started",
+    "release.switched",
+];
