@@ -24,7 +24,7 @@ impl FromStr for DynoName {
         let (process_type, number) = text.rsplit_once('.').ok_or_else(refused)?;
         Ok(DynoName {
             process_type: process_type.parse().map_err(|_| refused())?,
-            number: number.parse().ok().filter(|n| *n > 0).ok_or_else(refused)?,
+            number: number.parse().ok().filter(|n: &u32| *n > 0 && n.to_string() == number).ok_or_else(refused)?,
         })
     }
 }

@@ -36,6 +36,9 @@ pub use release::{ReleaseStatus, Version};
 pub use time::Timestamp;
 pub use user::Email;
 
+#[cfg(test)]
+mod properties;
+
 /// How many cases a property test runs: `cases`, or more or fewer in the proportion in which
 /// `PROPTEST_CASES` stands to 256, proptest's own default.
 #[cfg(test)]

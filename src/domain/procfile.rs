@@ -26,7 +26,7 @@ pub enum ProcfileError {
 
 impl Procfile {
     /// Parses the file's bytes. Empty lines and lines starting with `#` are skipped, CRLF and a
-    /// byte order mark are accepted.
+    /// byte order mark are accepted; other control characters than tabs are not.
     pub fn parse(bytes: &[u8]) -> Result<Procfile, ProcfileError> {
         if bytes.len() > MAX_BYTES {
             return Err(ProcfileError::TooLarge);
@@ -39,11 +39,11 @@ impl Procfile {
             if content.is_empty() || content.starts_with('#') {
                 continue;
             }
-            let malformed = || ProcfileError::Malformed { line, text: content.chars().take(80).collect() };
+            let malformed = || ProcfileError::Malformed { line, text: content.chars().filter(|c| !c.is_control()).take(80).collect() };
             let (name, command) = content.split_once(':').ok_or_else(malformed)?;
             let process_type: ProcessType = name.trim_end().parse().map_err(|_| malformed())?;
             let command = command.trim();
-            if command.contains('\0') {
+            if command.chars().any(|c| c.is_control() && c != '\t') {
                 return Err(malformed());
             }
             if command.is_empty() {

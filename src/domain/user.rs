@@ -4,8 +4,8 @@ use std::{fmt, str::FromStr};
 
 use crate::domain::{Timestamp, TokenId, UserId};
 
-/// An e-mail address as typed, trimmed: one `@`, something on both sides, no spaces, at most 254 characters.
-/// Compared without case by the store.
+/// An e-mail address as typed, trimmed: one `@`, something on both sides, plain printable ASCII without
+/// spaces and brackets, at most 254 characters. Compared without case by the store.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, sqlx::Type, serde::Serialize)]
 #[sqlx(transparent)]
 #[serde(transparent)]
@@ -21,7 +21,7 @@ impl FromStr for Email {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        let plain = text.chars().all(|c| !c.is_whitespace() && !c.is_control() && !"<>()[]\\,;:\"".contains(c));
+        let plain = text.chars().all(|c| c.is_ascii_graphic() && !"<>()[]\\,;:\"".contains(c));
         match text.split_once('@') {
             Some((local, domain)) if plain && !local.is_empty() && !domain.is_empty() && !domain.contains('@') && text.len() <= 254 => {
                 Ok(Email(text.to_owned()))
