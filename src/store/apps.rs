@@ -4,7 +4,7 @@ use sqlx::{Sqlite, Transaction};
 
 use crate::{
     domain::{AppId, AppName, ReleaseId, Timestamp, UserId, app::App},
-    store::{Reader, StoreError, Writer},
+    store::{Reader, StoreError, Writer, releases::ReleaseDraft},
 };
 
 /// What a new row is made of; its number is given by the table.
@@ -75,14 +75,14 @@ impl Reader {
 }
 
 impl Writer {
-    /// Inserts an app if its owner has fewer than `limit`; false when not. A taken name is a
-    /// unique violation on `apps.name`. Numbers are never used again: the highest one ever given
-    /// is kept in `settings`.
-    pub async fn insert_app(&self, app: &NewApp, limit: u32) -> Result<bool, StoreError> {
+    /// Begins a new app if its owner has fewer than `limit`, None when not: the row exists once its
+    /// first release is committed. A taken name is a unique violation on `apps.name`. Numbers are
+    /// never used again: the highest one ever given is kept in `settings`.
+    pub async fn draft_app(&self, app: &NewApp, limit: u32) -> Result<Option<ReleaseDraft>, StoreError> {
         let mut tx = self.begin().await?;
         let owned = sqlx::query_scalar!("select count(*) from apps where owner_id = ?", app.owner).fetch_one(&mut *tx).await?;
         if owned >= i64::from(limit) {
-            return Ok(false);
+            return Ok(None);
         }
         let number = next_number(&mut tx).await?;
         sqlx::query!(
@@ -97,8 +97,7 @@ impl Writer {
         )
         .execute(&mut *tx)
         .await?;
-        tx.commit().await?;
-        Ok(true)
+        Ok(Some(ReleaseDraft::new(tx, app.id)))
     }
 
     /// Renames an app; a taken name is a unique violation on `apps.name`. False: no such app.
