@@ -63,6 +63,13 @@ impl Reader {
         Ok(select!("where a.name = ?", name).fetch_optional(&self.pool).await?.map(App::from))
     }
 
+    /// The app of that name or id, if `user` may touch it: the one query behind every tenancy check.
+    pub async fn accessible_app(&self, user: UserId, name_or_id: &str) -> Result<Option<App>, StoreError> {
+        let id: Option<AppId> = name_or_id.parse().ok();
+        let app = select!("where a.owner_id = ? and (a.id = ? or a.name = ?)", user, id, name_or_id).fetch_optional(&self.pool).await?;
+        Ok(app.map(App::from))
+    }
+
     /// All apps by name.
     pub async fn apps(&self) -> Result<Vec<App>, StoreError> {
         Ok(select!("order by a.name").fetch_all(&self.pool).await?.into_iter().map(App::from).collect())
