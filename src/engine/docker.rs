@@ -1,1 +1,337 @@
-//! The real engine: Docker through bollard. Translates, decides nothing.
+//! The real engine: Docker through bollard over a Unix socket. Translates, decides nothing.
+//!
+//! Every call has a time limit. What it touches carries our instance's label: a container, network,
+//! volume or image of somebody else is never stopped, removed or listed.
+
+mod archive;
+mod cgroup;
+mod facts;
+mod output;
+mod translate;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::{Path, PathBuf},
+    pin::pin,
+    sync::Mutex,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bollard::{
+    models::{ContainerInspectResponse, ContainerStateStatusEnum},
+    query_parameters as query,
+};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream, stream::BoxStream};
+
+use super::{
+    ByteStream, Container, ContainerId, ContainerSpec, Engine, EngineError, EngineInfo, EngineResult, Exit, ImageRef, Labels, NetworkSpec,
+    Output, Usage,
+    spec::{self, LABEL_INSTANCE},
+};
+use translate::Subject;
+
+/// Questions and small changes.
+const QUICK: Duration = Duration::from_secs(15);
+/// Starts, removals and whatever waits for the kernel or a busy disk.
+const SLOW: Duration = Duration::from_secs(90);
+/// Archives, commits and image loads.
+const BULK: Duration = Duration::from_secs(900);
+/// What the engine may take beyond the grace of a stop.
+const STOP_MARGIN: Duration = Duration::from_secs(20);
+/// Containers asked about at once by `list`.
+const LIST_WIDTH: usize = 8;
+
+/// Docker, as seen by one server.
+pub struct Docker {
+    client: bollard::Docker,
+    instance: String,
+    cgroups: Mutex<HashMap<ContainerId, cgroup::Place>>,
+}
+
+impl Docker {
+    /// Names the socket and whose containers are ours. Nothing is asked yet: `info` does.
+    pub fn connect(socket: &Path, instance: &str) -> EngineResult<Docker> {
+        let path = socket.to_str().ok_or_else(|| EngineError::Unreachable(format!("{} is no usable path", socket.display())))?;
+        // Longer than any limit below: those decide.
+        let client = bollard::Docker::connect_with_unix(path, 2 * BULK.as_secs(), bollard::API_DEFAULT_VERSION)
+            .map_err(|error| EngineError::Unreachable(error.to_string()))?;
+        Ok(Docker { client, instance: instance.to_owned(), cgroups: Mutex::default() })
+    }
+
+    fn ours(&self) -> HashMap<String, Vec<String>> {
+        HashMap::from([("label".to_owned(), vec![format!("{LABEL_INSTANCE}={}", self.instance)])])
+    }
+
+    fn is_ours<'a>(&self, mut labels: impl Iterator<Item = (&'a String, &'a String)>) -> bool {
+        labels.any(|(key, value)| key == LABEL_INSTANCE && *value == self.instance)
+    }
+
+    /// What the engine knows of a container of ours; `None` when it is gone.
+    async fn look(&self, id: &ContainerId) -> EngineResult<Option<ContainerInspectResponse>> {
+        let asked = self.client.inspect_container(&id.0, None);
+        let found = absent_is_none(within(QUICK, "inspect", Subject::Container, asked).await)?;
+        let Some(found) = found else { return Ok(None) };
+        let labels = found.config.as_ref().and_then(|config| config.labels.as_ref());
+        if !self.is_ours(labels.into_iter().flatten()) {
+            return Err(EngineError::Refused(format!("the container {} is not ours", id.0)));
+        }
+        Ok(Some(found))
+    }
+
+    async fn must_look(&self, id: &ContainerId) -> EngineResult<ContainerInspectResponse> {
+        self.look(id).await?.ok_or(EngineError::NoSuchContainer)
+    }
+
+    fn forget_place(&self, id: &ContainerId) {
+        self.cgroups.lock().expect("no panic while it is held").remove(id);
+    }
+
+    /// From the container's cgroup, when this process can read it.
+    async fn usage_from_cgroup(&self, id: &ContainerId) -> EngineResult<Option<Usage>> {
+        let known = self.cgroups.lock().expect("no panic while it is held").get(id).cloned();
+        let place = match known {
+            Some(place) => place,
+            None => {
+                let pid = self.must_look(id).await?.state.and_then(|state| state.pid).unwrap_or(0);
+                let Some(place) = cgroup::Place::of_process(pid, &id.0) else { return Ok(None) };
+                self.cgroups.lock().expect("no panic while it is held").insert(id.clone(), place.clone());
+                place
+            }
+        };
+        let usage = place.usage();
+        if usage.is_none() {
+            self.forget_place(id);
+        }
+        Ok(usage)
+    }
+}
+
+/// Awaits an answer for at most `limit` and puts failures into our words.
+async fn within<T>(
+    limit: Duration,
+    what: &'static str,
+    subject: Subject<'_>,
+    call: impl Future<Output = Result<T, bollard::errors::Error>>,
+) -> EngineResult<T> {
+    match tokio::time::timeout(limit, call).await {
+        Ok(answer) => answer.map_err(|error| translate::error(error, subject)),
+        Err(_) => Err(EngineError::TimedOut(what)),
+    }
+}
+
+fn absent_is_none<T>(answer: EngineResult<T>) -> EngineResult<Option<T>> {
+    match answer {
+        Ok(value) => Ok(Some(value)),
+        Err(EngineError::NoSuchContainer | EngineError::NoSuchImage(_) | EngineError::NoSuchNetwork(_) | EngineError::NoSuchPath(_)) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads an engine's progress messages to their end; an error among them is the answer.
+async fn drain<T>(messages: impl Stream<Item = Result<T, bollard::errors::Error>>) -> Result<(), bollard::errors::Error> {
+    let mut messages = pin!(messages);
+    while messages.try_next().await?.is_some() {}
+    Ok(())
+}
+
+#[async_trait]
+impl Engine for Docker {
+    async fn info(&self) -> EngineResult<EngineInfo> {
+        let version = within(QUICK, "version", Subject::Engine, self.client.version()).await?;
+        let info = within(QUICK, "info", Subject::Engine, self.client.info()).await?;
+        Ok(facts::engine_info(&version, &info, cgroup::host_has_swap()))
+    }
+
+    async fn ensure_network(&self, network: NetworkSpec) -> EngineResult<()> {
+        let subject = Subject::Network(&network.name);
+        let asked = self.client.inspect_network(&network.name, None);
+        if let Some(known) = absent_is_none(within(QUICK, "inspect network", subject, asked).await)? {
+            return match self.is_ours(known.labels.iter().flatten()) {
+                true => Ok(()),
+                false => Err(EngineError::Refused(format!("the network {} is not ours", network.name))),
+            };
+        }
+        let made = within(SLOW, "create network", subject, self.client.create_network(translate::network(&network))).await;
+        match made {
+            // Somebody made it at the same time.
+            Err(EngineError::Refused(why)) if why.contains("already exists") => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    async fn remove_network(&self, name: String) -> EngineResult<()> {
+        let subject = Subject::Network(&name);
+        let asked = self.client.inspect_network(&name, None);
+        let Some(known) = absent_is_none(within(QUICK, "inspect network", subject, asked).await)? else { return Ok(()) };
+        if !self.is_ours(known.labels.iter().flatten()) {
+            return Err(EngineError::Refused(format!("the network {name} is not ours")));
+        }
+        absent_is_none(within(SLOW, "remove network", subject, self.client.remove_network(&name)).await).map(drop)
+    }
+
+    async fn create(&self, spec: ContainerSpec) -> EngineResult<ContainerId> {
+        let options = query::CreateContainerOptionsBuilder::new().name(&spec.name).build();
+        let call = self.client.create_container(Some(options), translate::container(&spec));
+        let made = within(SLOW, "create", Subject::Image(&spec.image.0), call).await?;
+        Ok(ContainerId(made.id))
+    }
+
+    async fn start(&self, id: ContainerId) -> EngineResult<Container> {
+        self.forget_place(&id);
+        within(SLOW, "start", Subject::Container, self.client.start_container(&id.0, None)).await?;
+        let found = self.must_look(&id).await?;
+        let state = found.state.as_ref();
+        // Success was reported for containers that never ran: created still means not started.
+        if state.and_then(|state| state.status) == Some(ContainerStateStatusEnum::CREATED) {
+            let why = state.and_then(|state| state.error.clone()).filter(|why| !why.is_empty());
+            return Err(EngineError::Refused(why.unwrap_or_else(|| "it reported a start, but the container does not run".to_owned())));
+        }
+        Ok(translate::seen(id, found))
+    }
+
+    async fn stop(&self, id: ContainerId, grace: Duration) -> EngineResult<Option<Exit>> {
+        let Some(found) = self.look(&id).await? else { return Ok(None) };
+        let seen = translate::seen(id.clone(), found);
+        if !seen.running {
+            return Ok(seen.exit);
+        }
+        self.forget_place(&id);
+        let seconds = i32::try_from(grace.as_millis().div_ceil(1000)).unwrap_or(i32::MAX);
+        let options = query::StopContainerOptionsBuilder::new().t(seconds).build();
+        let call = self.client.stop_container(&id.0, Some(options));
+        absent_is_none(within(grace + STOP_MARGIN, "stop", Subject::Container, call).await)?;
+        Ok(self.inspect(id).await?.and_then(|seen| seen.exit))
+    }
+
+    async fn kill(&self, id: ContainerId) -> EngineResult<()> {
+        if self.look(&id).await?.is_none() {
+            return Ok(());
+        }
+        self.forget_place(&id);
+        let options = query::KillContainerOptionsBuilder::new().signal("SIGKILL").build();
+        match within(SLOW, "kill", Subject::Container, self.client.kill_container(&id.0, Some(options))).await {
+            Err(EngineError::Refused(why)) if why.contains("is not running") => Ok(()),
+            other => absent_is_none(other).map(drop),
+        }
+    }
+
+    async fn remove(&self, id: ContainerId) -> EngineResult<()> {
+        if self.look(&id).await?.is_none() {
+            return Ok(());
+        }
+        self.forget_place(&id);
+        let options = query::RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+        match within(SLOW, "remove", Subject::Container, self.client.remove_container(&id.0, Some(options))).await {
+            Err(EngineError::Refused(why)) if why.contains("already in progress") => Ok(()),
+            other => absent_is_none(other).map(drop),
+        }
+    }
+
+    async fn inspect(&self, id: ContainerId) -> EngineResult<Option<Container>> {
+        Ok(self.look(&id).await?.map(|found| translate::seen(id, found)))
+    }
+
+    async fn list(&self) -> EngineResult<Vec<Container>> {
+        let options = query::ListContainersOptionsBuilder::new().all(true).filters(&self.ours()).build();
+        let found = within(QUICK, "list", Subject::Engine, self.client.list_containers(Some(options))).await?;
+        let ids: Vec<ContainerId> = found.into_iter().filter_map(|one| one.id.map(ContainerId)).collect();
+        let seen: Vec<Option<Container>> =
+            stream::iter(ids).map(|id| self.inspect(id)).buffered(LIST_WIDTH).try_collect().await?;
+        Ok(seen.into_iter().flatten().collect())
+    }
+
+    async fn wait(&self, id: ContainerId) -> EngineResult<Exit> {
+        let found = self.must_look(&id).await?;
+        let never_started = found.state.as_ref().and_then(|state| state.status) == Some(ContainerStateStatusEnum::CREATED);
+        let condition = if never_started { "next-exit" } else { "not-running" };
+        let options = query::WaitContainerOptionsBuilder::new().condition(condition).build();
+        let mut answers = pin!(self.client.wait_container(&id.0, Some(options)));
+        let code = match answers.next().await {
+            Some(Ok(answer)) => answer.status_code,
+            // How this client says that the code is not zero.
+            Some(Err(bollard::errors::Error::DockerContainerWaitError { code, .. })) => code,
+            Some(Err(error)) => return Err(translate::error(error, Subject::Container)),
+            None => return Err(EngineError::Unreachable("it closed the connection during a wait".to_owned())),
+        };
+        let exit = self.inspect(id).await?.and_then(|seen| seen.exit);
+        Ok(exit.unwrap_or(Exit { code, out_of_memory: false }))
+    }
+
+    async fn logs(&self, id: ContainerId, since_micros: Option<i64>) -> EngineResult<BoxStream<'static, EngineResult<Output>>> {
+        self.must_look(&id).await?;
+        Ok(output::follow(&self.client, &id, since_micros))
+    }
+
+    async fn usage(&self, id: ContainerId) -> EngineResult<Usage> {
+        if let Some(usage) = self.usage_from_cgroup(&id).await? {
+            return Ok(usage);
+        }
+        let options = query::StatsOptionsBuilder::new().stream(false).one_shot(true).build();
+        let mut answers = pin!(self.client.stats(&id.0, Some(options)));
+        let stats = within(QUICK, "stats", Subject::Container, answers.try_next()).await?;
+        Ok(stats.map(|stats| translate::usage(&stats)).unwrap_or_default())
+    }
+
+    async fn put_archive(&self, id: ContainerId, path: PathBuf, tar: ByteStream) -> EngineResult<()> {
+        self.must_look(&id).await?;
+        archive::put(&self.client, &id, &path, tar).await
+    }
+
+    async fn get_archive(&self, id: ContainerId, path: PathBuf) -> EngineResult<ByteStream> {
+        self.must_look(&id).await?;
+        archive::get(&self.client, &id, &path).await
+    }
+
+    async fn has_image(&self, image: ImageRef) -> EngineResult<bool> {
+        let asked = self.client.inspect_image(&image.0);
+        Ok(absent_is_none(within(QUICK, "inspect image", Subject::Image(&image.0), asked).await)?.is_some())
+    }
+
+    async fn commit(&self, id: ContainerId, image: ImageRef, labels: Labels) -> EngineResult<()> {
+        let found = self.must_look(&id).await?;
+        let base = found.image.unwrap_or_default();
+        let base = within(QUICK, "inspect image", Subject::Image(&base), self.client.inspect_image(&base)).await?;
+        let from_base = base.config.and_then(|config| config.env).unwrap_or_default();
+        let env = found.config.and_then(|config| config.env).unwrap_or_default();
+        super::may_commit(env.iter().filter(|line| !from_base.contains(line)).map(|line| line.split('=').next().unwrap_or(line)))?;
+        let labels: BTreeMap<_, _> = labels.into_iter().chain(spec::labels(&self.instance, "image", [])).collect();
+        let (options, config) = translate::commit(&id, &image, labels);
+        within(BULK, "commit", Subject::Container, self.client.commit_container(options, config)).await.map(drop)
+    }
+
+    async fn load_images(&self, tar: ByteStream) -> EngineResult<()> {
+        let options = query::ImportImageOptionsBuilder::new().quiet(true).build();
+        let messages = self.client.import_image(options, bollard::body_try_stream(tar), None);
+        within(BULK, "load images", Subject::Engine, drain(messages)).await
+    }
+
+    async fn remove_image(&self, image: ImageRef) -> EngineResult<()> {
+        super::must_be_ours(&image)?;
+        let call = self.client.remove_image(&image.0, None::<query::RemoveImageOptions>, None);
+        match within(SLOW, "remove image", Subject::Image(&image.0), call).await {
+            Err(EngineError::Refused(why)) if why.contains("being used by") || why.contains("is using its referenced image") => Ok(()),
+            other => absent_is_none(other).map(drop),
+        }
+    }
+
+    async fn list_images(&self) -> EngineResult<Vec<ImageRef>> {
+        let options = query::ListImagesOptionsBuilder::new().filters(&self.ours()).build();
+        let found = within(QUICK, "list images", Subject::Engine, self.client.list_images(Some(options))).await?;
+        let names = found.into_iter().flat_map(|image| image.repo_tags);
+        Ok(names.filter(|name| name.starts_with(spec::IMAGE_PREFIX)).map(ImageRef).collect())
+    }
+
+    async fn remove_volume(&self, name: String) -> EngineResult<()> {
+        let subject = Subject::Volume(&name);
+        let asked = self.client.inspect_volume(&name);
+        let Some(known) = absent_is_none(within(QUICK, "inspect volume", subject, asked).await)? else { return Ok(()) };
+        if !self.is_ours(known.labels.iter()) {
+            return Err(EngineError::Refused(format!("the volume {name} is not ours")));
+        }
+        let call = self.client.remove_volume(&name, None::<query::RemoveVolumeOptions>);
+        absent_is_none(within(SLOW, "remove volume", subject, call).await).map(drop)
+    }
+}
