@@ -238,8 +238,7 @@ impl Engine for Docker {
         let options = query::ListContainersOptionsBuilder::new().all(true).filters(&self.ours()).build();
         let found = within(QUICK, "list", Subject::Engine, self.client.list_containers(Some(options))).await?;
         let ids: Vec<ContainerId> = found.into_iter().filter_map(|one| one.id.map(ContainerId)).collect();
-        let seen: Vec<Option<Container>> =
-            stream::iter(ids).map(|id| self.inspect(id)).buffered(LIST_WIDTH).try_collect().await?;
+        let seen: Vec<Option<Container>> = stream::iter(ids).map(|id| self.inspect(id)).buffered(LIST_WIDTH).try_collect().await?;
         Ok(seen.into_iter().flatten().collect())
     }
 

@@ -370,3 +370,49 @@ fn with_init(env: &[(String, String)]) -> Vec<(String, String)> {
     let theirs = env.iter().filter(|(key, _)| key != GROUP).cloned();
     theirs.chain([(GROUP.to_owned(), "1".to_owned())]).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn range(text: &str) -> Result<NetworkRange, NetworkFault> {
+        text.parse()
+    }
+
+    #[test]
+    fn every_number_has_a_subnet_and_an_interface_of_its_own() {
+        let (whole, app) = (range("10.213.0.0/16").unwrap(), AppId::new());
+        let mut seen = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        for instance in ["home", "test"] {
+            for number in 0..whole.room() {
+                let network = network_spec(instance, app, number, whole).unwrap();
+                assert!(network.bridge.starts_with("sst") && network.bridge.len() <= 15, "{}", network.bridge);
+                assert_eq!(u32::from(network.subnet) & 0xFFFF_0000, u32::from(Ipv4Addr::new(10, 213, 0, 0)));
+                assert!(seen.0.insert(network.name) && seen.1.insert(network.bridge));
+                assert!(seen.2.insert((instance, network.subnet)));
+            }
+        }
+        assert_eq!(whole.room(), 4096);
+        assert_eq!(network_spec("home", app, 4095, whole).unwrap().subnet, Ipv4Addr::new(10, 213, 255, 240));
+        assert_eq!(network_spec("home", app, 4096, whole), Err(NetworkFault::UsedUp { number: 4096, room: 4096 }));
+    }
+
+    #[test]
+    fn only_whole_ranges_are_taken() {
+        for bad in ["", "10.0.0.0", "10.0.0.0/29", "10.0.0.0/7", "10.0.0.1/16", "fd00::/16", "10.0.0/16", "a/b"] {
+            assert!(range(bad).is_err(), "{bad}");
+        }
+        assert_eq!(range("10.0.0.0/8").unwrap().room(), 0x1_0000);
+        assert_eq!(range("192.168.4.16/28").unwrap().room(), 1);
+    }
+
+    #[test]
+    fn an_app_cannot_turn_off_the_group_signal_and_its_secrets_are_not_printed() {
+        let env = [("TINI_KILL_PROCESS_GROUP".to_owned(), "0".to_owned()), ("KEY".to_owned(), "hunter2".to_owned())];
+        let shape = ContainerShape { env: with_init(&env), ..small(ImageRef("siesta/run:1".to_owned())) };
+        assert_eq!(shape.env_value("TINI_KILL_PROCESS_GROUP"), Some("1"));
+        assert!(!format!("{:?}", ContainerSpec(shape)).contains("hunter2"));
+    }
+}

@@ -13,7 +13,8 @@ pub(super) fn engine_info(version: &SystemVersion, info: &SystemInfo, host_has_s
     let accounted = info.swap_limit.unwrap_or(false);
     let mut warnings = Vec::new();
     if let Some(runc) = runc.filter(|version| is_old(version)) {
-        warnings.push(format!("runc {runc} is older than the fixes of November 2025 (1.2.8, 1.3.3). Upgrade it when your system offers it."));
+        warnings
+            .push(format!("runc {runc} is older than the fixes of November 2025 (1.2.8, 1.3.3). Upgrade it when your system offers it."));
     }
     if host_has_swap && !accounted {
         warnings.push("The host has swap, but the kernel does not count it for containers: dynos run without it.".to_owned());

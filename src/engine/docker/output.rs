@@ -16,11 +16,12 @@ pub(super) fn follow(client: &bollard::Docker, id: &ContainerId, since_micros: O
     let since = since_micros.map_or(0, |micros| i32::try_from(micros.div_euclid(1_000_000)).unwrap_or(i32::MAX).max(0));
     let options = query::LogsOptionsBuilder::new().follow(true).stdout(true).stderr(true).timestamps(true).since(since).build();
     let frames = client.logs(&id.0, Some(options));
-    lines(frames).filter(move |line| {
-        let wanted = line.as_ref().map_or(true, |line| since_micros.is_none_or(|since| line.at_micros >= since));
-        std::future::ready(wanted)
-    })
-    .boxed()
+    lines(frames)
+        .filter(move |line| {
+            let wanted = line.as_ref().map_or(true, |line| since_micros.is_none_or(|since| line.at_micros >= since));
+            std::future::ready(wanted)
+        })
+        .boxed()
 }
 
 fn lines<S>(frames: S) -> impl Stream<Item = EngineResult<Output>> + Send
@@ -28,18 +29,21 @@ where
     S: Stream<Item = Result<LogOutput, bollard::errors::Error>> + Send + 'static,
 {
     let end = futures_util::stream::once(std::future::ready(None));
-    frames.map(Some).chain(end).scan([Joiner::default(), Joiner::default()], |joiners, frame| {
-        let done: Vec<EngineResult<Output>> = match frame {
-            Some(Ok(frame)) => {
-                let stderr = matches!(frame, LogOutput::StdErr { .. });
-                joiners[usize::from(stderr)].take(stderr, &frame.into_bytes()).into_iter().map(Ok).collect()
-            }
-            Some(Err(error)) => vec![Err(translate::error(error, Subject::Container))],
-            None => [false, true].into_iter().filter_map(|stderr| joiners[usize::from(stderr)].rest(stderr)).map(Ok).collect(),
-        };
-        std::future::ready(Some(futures_util::stream::iter(done)))
-    })
-    .flatten()
+    frames
+        .map(Some)
+        .chain(end)
+        .scan([Joiner::default(), Joiner::default()], |joiners, frame| {
+            let done: Vec<EngineResult<Output>> = match frame {
+                Some(Ok(frame)) => {
+                    let stderr = matches!(frame, LogOutput::StdErr { .. });
+                    joiners[usize::from(stderr)].take(stderr, &frame.into_bytes()).into_iter().map(Ok).collect()
+                }
+                Some(Err(error)) => vec![Err(translate::error(error, Subject::Container))],
+                None => [false, true].into_iter().filter_map(|stderr| joiners[usize::from(stderr)].rest(stderr)).map(Ok).collect(),
+            };
+            std::future::ready(Some(futures_util::stream::iter(done)))
+        })
+        .flatten()
 }
 
 /// Puts together what the engine cuts every 16 KiB: only the last part of a line ends in a newline.

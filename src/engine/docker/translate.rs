@@ -147,8 +147,7 @@ pub(super) fn seen(id: ContainerId, found: ContainerInspectResponse) -> Containe
         running,
         generation: started.unwrap_or_default(),
         address: address.filter(|_| running),
-        exit: ended
-            .then(|| Exit { code: state.exit_code.unwrap_or(-1), out_of_memory: state.oom_killed.unwrap_or(false) }),
+        exit: ended.then(|| Exit { code: state.exit_code.unwrap_or(-1), out_of_memory: state.oom_killed.unwrap_or(false) }),
     }
 }
 
@@ -175,7 +174,9 @@ pub(super) fn error(error: Error, subject: Subject<'_>) -> EngineError {
         Error::DockerResponseServerError { message, .. } => EngineError::Refused(message),
         Error::DockerStreamError { error } => EngineError::Refused(error),
         Error::RequestTimeoutError => EngineError::TimedOut("answer"),
-        Error::JsonDataError { .. } | Error::JsonSerdeError { .. } => EngineError::Refused(format!("its answer is not understood: {error}")),
+        Error::JsonDataError { .. } | Error::JsonSerdeError { .. } => {
+            EngineError::Refused(format!("its answer is not understood: {error}"))
+        }
         other => EngineError::Unreachable(chain(&other)),
     }
 }
