@@ -10,7 +10,7 @@ pub struct Slug {
     pub commit: Option<String>,
     /// SHA-256 of the zstd-compressed code tar (paths below `app/`), hex.
     pub code_file: String,
-    /// SHA-256 of the zstd-compressed dependency tar (paths below `app/.siesta/`), hex; None: no dependencies.
+    /// SHA-256 of the zstd-compressed dependency tar (paths below `python/`, unpacked in `/opt`), hex; None: no dependencies.
     pub deps_file: Option<String>,
     /// What the dependency image is keyed by, hex.
     pub deps_key: String,
