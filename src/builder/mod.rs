@@ -1,5 +1,11 @@
 //! Owns builds: sources, the queue (the row is the queue), detection, the build run.
 
+mod archive;
+mod detect;
+mod ignore;
+mod python;
+mod source;
+
 use std::{path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
