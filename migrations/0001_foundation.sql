@@ -160,6 +160,7 @@ create table builds (
     source_version text,                             -- commit or label
     stack          text not null,
     output_hash    blob not null unique,             -- SHA-256 of the capability in output_stream_url
+    attempt        integer not null default 0,       -- more than one after a crash of the server
     error          text,                             -- one sentence: what is wrong and what to do
     phases         text not null default '[]',       -- JSON: [{name, started_at, finished_at}]
     slug_id        blob references slugs (id),

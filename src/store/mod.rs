@@ -5,11 +5,13 @@
 pub mod access;
 pub mod apps;
 mod awake_spans;
+pub mod builds;
 pub mod config_sets;
 mod events;
 pub mod formation;
 mod open;
 pub mod releases;
 mod slugs;
+pub mod sources;
 
 pub use open::{Reader, StoreError, Writer, open};

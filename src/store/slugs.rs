@@ -54,6 +54,51 @@ impl Reader {
         .await?;
         Ok(row.map(Slug::from))
     }
+
+    /// The newest slug of an app with these dependencies.
+    pub async fn slug_with_deps(&self, app: AppId, deps_key: &str) -> Result<Option<Slug>, StoreError> {
+        let row = sqlx::query_as!(
+            Row,
+            r#"select id as "id: SlugId", app_id as "app_id: AppId", commit_sha, code_file, deps_file, deps_key, stack, language,
+                      runtime, process_types, size, created_at as "created_at: Timestamp"
+               from slugs where app_id = ? and deps_key = ? order by created_at desc limit 1"#,
+            app,
+            deps_key
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(Slug::from))
+    }
+
+    /// All slugs of an app, newest first, each with whether one of its last `keep` releases (or the
+    /// current one) runs it.
+    pub async fn slugs_of(&self, app: AppId, keep: u32) -> Result<Vec<(Slug, bool)>, StoreError> {
+        let kept: Vec<SlugId> = sqlx::query_scalar!(
+            r#"select slug_id as "id!: SlugId" from releases where app_id = ?1 and slug_id is not null
+                 and (id in (select id from releases where app_id = ?1 order by version desc limit ?2)
+                      or id = (select current_release_id from apps where id = ?1))"#,
+            app,
+            keep
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let rows = sqlx::query_as!(
+            Row,
+            r#"select id as "id: SlugId", app_id as "app_id: AppId", commit_sha, code_file, deps_file, deps_key, stack, language,
+                      runtime, process_types, size, created_at as "created_at: Timestamp"
+               from slugs where app_id = ? order by created_at desc"#,
+            app
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(Slug::from).map(|slug| (kept.contains(&slug.id), slug)).map(|(kept, slug)| (slug, kept)).collect())
+    }
+
+    /// Every archive any other app's slugs name: equal files are stored once.
+    pub async fn files_of_others(&self, app: AppId) -> Result<std::collections::BTreeSet<String>, StoreError> {
+        let rows = sqlx::query!("select code_file, deps_file from slugs where app_id <> ?", app).fetch_all(&self.pool).await?;
+        Ok(rows.into_iter().flat_map(|row| [Some(row.code_file), row.deps_file]).flatten().collect())
+    }
 }
 
 /// Part of the transaction that writes a release.
