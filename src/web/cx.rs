@@ -1,6 +1,6 @@
 //! What every page knows: language, theme, who is signed in, the message left by the last action.
 
-use std::sync::Arc;
+use std::convert::Infallible;
 
 use axum::{
     extract::{FromRequestParts, Request, State},
@@ -9,7 +9,7 @@ use axum::{
 };
 use axum_extra::extract::cookie::{Cookie, SameSite};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use http::{HeaderMap, HeaderValue, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, header, request::Parts};
 
 use crate::{
     accounts::User,
@@ -144,24 +144,82 @@ impl Cx {
     /// Leaves a message for the next page. `key` begins with `flash-`.
     pub fn flash(&self, good: bool, key: &str, value: &str) -> Cookie<'static> {
         let flash = Flash { good, key: key.to_owned(), value: value.chars().take(100).collect() };
-        let mut cookie = self.cookie(FLASH_COOKIE, flash.to_cookie());
-        cookie.set_max_age(axum_extra::extract::cookie::Expiration::Session.datetime().map(|_| unreachable!()));
-        cookie
+        self.cookie(FLASH_COOKIE, flash.to_cookie())
     }
 
     pub fn language_cookie(&self, lang: Lang) -> Cookie<'static> {
-        lasting(self.cookie(LANGUAGE_COOKIE, lang.code().to_owned()))
+        let mut cookie = self.cookie(LANGUAGE_COOKIE, lang.code().to_owned());
+        cookie.make_permanent();
+        cookie
     }
 
     /// None takes the choice away.
     pub fn theme_cookie(&self, theme: Option<Theme>) -> Cookie<'static> {
+        let mut cookie = self.cookie(THEME_COOKIE, theme.map(Theme::code).unwrap_or_default().to_owned());
         match theme {
-            Some(theme) => lasting(self.cookie(THEME_COOKIE, theme.code().to_owned())),
-            None => ended(self.cookie(THEME_COOKIE, String::new())),
+            Some(_) => cookie.make_permanent(),
+            None => cookie.make_removal(),
         }
+        cookie
     }
 
     fn cookie(&self, name: &'static str, value: String) -> Cookie<'static> {
         Cookie::build((name, value)).path("/").http_only(true).same_site(SameSite::Lax).secure(self.https).build()
+    }
+}
+
+/// Layer: makes the context of the page, renders faults as pages, takes a shown message away.
+pub async fn provide(State(web): State<Web>, mut request: Request, next: Next) -> Response {
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    let user = request.extensions().get::<Caller>().map(|caller| caller.user.clone());
+    let cx = Cx::of(request.headers(), path, user, &web.config, web.clock.now());
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    request.extensions_mut().insert(cx.clone());
+    let mut response = next.run(request).await;
+    if let Some(fault) = response.extensions_mut().remove::<Fault>() {
+        response = oops::render(&cx, &fault, reads, response);
+    }
+    let is_page = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    if is_page {
+        response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    }
+    if is_page && cx.flash.is_some() {
+        let mut shown = cx.cookie(FLASH_COOKIE, String::new());
+        shown.make_removal();
+        let shown = HeaderValue::try_from(shown.to_string()).expect("our cookies are header values");
+        response.headers_mut().append(header::SET_COOKIE, shown);
+    }
+    response
+}
+
+impl<S: Sync> FromRequestParts<S> for Cx {
+    type Rejection = Infallible;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Cx, Infallible> {
+        Ok(parts.extensions.get::<Cx>().expect("`provide` wraps every page").clone())
+    }
+}
+
+/// One cookie of the request; two of a name are none.
+fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+    let values = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let pairs = values.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let mut ours = pairs.filter(|(key, _)| *key == name).map(|(_, value)| value);
+    match (ours.next(), ours.next()) {
+        (Some(value), None) => Some(value.to_owned()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_survives_its_cookie_and_nothing_else_does() {
+        let flash = Flash { good: true, key: "flash-renamed".into(), value: "tienda; ñ\n<b>".into() };
+        assert_eq!(Flash::from_cookie(&flash.to_cookie()), Some(flash));
+        let planted = BASE64_URL_SAFE_NO_PAD.encode("+\napps\nx");
+        assert_eq!(Flash::from_cookie(&planted), None);
+        assert_eq!(Flash::from_cookie("???"), None);
     }
 }

@@ -1,1 +1,141 @@
-//! web
+//! The dashboard: one file a page. Pages are askama templates in two languages; everything a form
+//! can do works without script, live parts are added by server-sent events.
+//!
+//! Order of the layers, from outside: request id, security headers, session, context of the page
+//! (which renders faults), claim, origin check.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    Router,
+    extract::{FromRef, Request, State},
+    middleware::{Next, from_fn, from_fn_with_state},
+    response::{Html, IntoResponse, Redirect, Response},
+    routing::{get, post},
+};
+use axum_extra::extract::cookie::Cookie;
+use http::{HeaderValue, StatusCode, header};
+
+use crate::{
+    accounts::Accounts,
+    apps::Apps,
+    builder::Builder,
+    clock::Clock,
+    config::Config,
+    dynos::Dynos,
+    http::{Fault, authenticate_session, request_id, require_same_origin, security_headers},
+    logs::Logs,
+    releases::Releases,
+    store::Reader,
+};
+
+mod ansi;
+mod apps;
+mod assets;
+mod cx;
+mod form;
+mod front;
+mod lang;
+mod oops;
+mod say;
+mod state;
+
+/// What the pages stand on.
+#[derive(Clone)]
+pub struct Web {
+    pub config: Arc<Config>,
+    pub clock: Arc<dyn Clock>,
+    pub reader: Reader,
+    pub accounts: Accounts,
+    pub apps: Apps,
+    pub builder: Builder,
+    pub releases: Releases,
+    pub dynos: Dynos,
+    pub logs: Logs,
+}
+
+impl FromRef<Web> for Reader {
+    fn from_ref(web: &Web) -> Reader {
+        web.reader.clone()
+    }
+}
+
+impl FromRef<Web> for Accounts {
+    fn from_ref(web: &Web) -> Accounts {
+        web.accounts.clone()
+    }
+}
+
+impl FromRef<Web> for Arc<Config> {
+    fn from_ref(web: &Web) -> Arc<Config> {
+        web.config.clone()
+    }
+}
+
+/// The dashboard as a service for its host name.
+pub fn router(web: Web) -> Router {
+    let front = Router::new()
+        .route("/claim", get(front::claim_page).post(front::claim))
+        .route("/login", get(front::login_page).post(front::log_in))
+        .route("/logout", post(front::log_out))
+        .route("/signup", get(front::sign_up_page).post(front::sign_up))
+        .route("/invite/{token}", get(front::invite_page))
+        .route("/reset/{token}", get(front::reset_page).post(front::reset))
+        .route("/preferences", post(front::preferences));
+    let pages = Router::new()
+        .route("/", get(async || Redirect::to("/apps")))
+        .route("/apps", get(apps::list))
+        .route("/new", get(apps::new_page).post(apps::create))
+        .route("/new/check", get(apps::check_name));
+    let missing = async || Fault::not_found("page");
+    let wrong_method = async || Fault { status: StatusCode::METHOD_NOT_ALLOWED, ..Fault::bad_request("") };
+    let layered = front
+        .merge(pages)
+        .fallback(missing)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn(require_same_origin))
+        .layer(from_fn_with_state(web.clone(), lead_to_claim))
+        .layer(from_fn_with_state(web.clone(), cx::provide))
+        .layer(from_fn_with_state(web.clone(), authenticate_session));
+    Router::new()
+        .route("/assets/{*path}", get(assets::serve))
+        .merge(layered)
+        .layer(from_fn(security_headers))
+        .layer(from_fn(request_id))
+        .layer(tower_http::compression::CompressionLayer::new())
+        .with_state(web)
+}
+
+/// Layer: until an administrator exists every page leads to the claim.
+async fn lead_to_claim(State(web): State<Web>, request: Request, next: Next) -> Response {
+    if matches!(request.uri().path(), "/claim" | "/preferences") {
+        return next.run(request).await;
+    }
+    match web.accounts.is_claimed().await {
+        Ok(true) => next.run(request).await,
+        Ok(false) => Redirect::to("/claim").into_response(),
+        Err(error) => Fault::from(error).into_response(),
+    }
+}
+
+/// What a handler answers.
+type Page = Result<Response, Fault>;
+
+/// A rendered page.
+fn page(status: StatusCode, template: &impl Template) -> Response {
+    match template.render() {
+        Ok(html) => (status, Html(html)).into_response(),
+        Err(error) => Fault::internal(&error).into_response(),
+    }
+}
+
+/// 303 to a path of ours, with cookies.
+fn see_other<const N: usize>(path: &str, cookies: [Cookie<'static>; N]) -> Response {
+    let mut response = Redirect::to(path).into_response();
+    for cookie in cookies {
+        let value = HeaderValue::try_from(cookie.to_string()).expect("our cookies are header values");
+        response.headers_mut().append(header::SET_COOKIE, value);
+    }
+    response
+}

@@ -1,0 +1,135 @@
+//! The list of apps, and making a new one.
+
+use askama::Template;
+use axum::{
+    extract::{Query, State},
+    response::Response,
+};
+use http::StatusCode;
+use serde::Deserialize;
+
+use crate::{
+    domain::{AppName, Timestamp, release::Release, user::Actor},
+    http::{CurrentUser, Fault},
+    web::{
+        Page, Web,
+        cx::Cx,
+        form::Form,
+        front::{Sent, fields},
+        page, say, see_other,
+        state::{self, Awake, Pill},
+    },
+};
+
+#[derive(Template)]
+#[template(path = "apps.html")]
+struct AppsPage {
+    cx: Cx,
+    rows: Vec<Row>,
+}
+
+struct Row {
+    name: AppName,
+    state: Pill,
+    release: Option<(String, Timestamp)>,
+    awake: Awake,
+}
+
+#[derive(Template)]
+#[template(path = "new.html")]
+struct NewPage {
+    cx: Cx,
+    form: Form,
+    hint: NameHint,
+}
+
+#[derive(Template)]
+#[template(path = "name_check.html")]
+struct NameCheck {
+    cx: Cx,
+    hint: NameHint,
+}
+
+/// What stands below the name while it is typed.
+enum NameHint {
+    Empty,
+    /// Free; the address the app will have.
+    Free(String),
+    Refused(String),
+}
+
+pub async fn list(State(web): State<Web>, cx: Cx, CurrentUser(user): CurrentUser) -> Page {
+    let mut rows = Vec::new();
+    for app in web.reader.apps_of(user.id).await? {
+        let status = state::status(&web, app.id);
+        let building = false;
+        rows.push(Row {
+            state: Pill::of(&cx, status.as_ref(), building),
+            release: web.reader.current_release(app.id).await?.map(|release| said(&release)),
+            awake: state::awake(&web, &cx, app.id, status.as_ref()).await?,
+            name: app.name,
+        });
+    }
+    Ok(page(StatusCode::OK, &AppsPage { cx, rows }))
+}
+
+fn said(release: &Release) -> (String, Timestamp) {
+    (format!("{} {}", release.version, release.description), release.created_at)
+}
+
+pub async fn new_page(cx: Cx, _: CurrentUser) -> Page {
+    Ok(page(StatusCode::OK, &NewPage { cx, form: Form::default(), hint: NameHint::Empty }))
+}
+
+#[derive(Deserialize)]
+pub struct NewApp {
+    #[serde(default)]
+    name: String,
+    /// Set by the button that only asks for a name.
+    suggest: Option<String>,
+}
+
+/// Looks at a name while it is typed. Taking it is what decides; this is help only.
+pub async fn check_name(State(web): State<Web>, cx: Cx, _: CurrentUser, Query(query): Query<NewApp>) -> Page {
+    let hint = hint_for(&web, &cx, &query.name).await?;
+    Ok(page(StatusCode::OK, &NameCheck { cx, hint }))
+}
+
+async fn hint_for(web: &Web, cx: &Cx, typed: &str) -> Result<NameHint, Fault> {
+    if typed.is_empty() {
+        return Ok(NameHint::Empty);
+    }
+    Ok(match typed.parse::<AppName>() {
+        Err(error) => NameHint::Refused(say::app_name(cx.lang, error)),
+        Ok(name) if web.reader.app_by_name(&name).await?.is_some() => NameHint::Refused(cx.t("name-taken")),
+        Ok(name) => NameHint::Free(web.config.web_url(name.as_str())),
+    })
+}
+
+pub async fn create(State(web): State<Web>, cx: Cx, CurrentUser(user): CurrentUser, sent: Sent<NewApp>) -> Page {
+    let NewApp { name: typed, suggest } = fields(sent)?;
+    if suggest.is_some() {
+        let name = AppName::generate(rand::random());
+        let hint = NameHint::Free(web.config.web_url(name.as_str()));
+        return Ok(page(StatusCode::OK, &NewPage { cx, form: Form::default().with("name", name.as_str()), hint }));
+    }
+    let name = match typed.as_str() {
+        "" => None,
+        typed => match typed.parse::<AppName>() {
+            Ok(name) => Some(name),
+            Err(error) => return Ok(refuse(cx.clone(), typed, "name", say::app_name(cx.lang, error))),
+        },
+    };
+    match web.apps.create(name, &Actor { id: user.id, email: user.email }).await {
+        Ok(app) => Ok(see_other(&format!("/apps/{}/deploy", app.name), [cx.flash(true, "flash-created", app.name.as_str())])),
+        Err(error) => match say::app(cx.lang, &error) {
+            Some((field, text)) => Ok(refuse(cx, &typed, field, text)),
+            None => Err(error.into()),
+        },
+    }
+}
+
+fn refuse(cx: Cx, typed: &str, field: &'static str, text: String) -> Response {
+    let hint = if field == "name" { NameHint::Refused(text.clone()) } else { NameHint::Empty };
+    page(StatusCode::UNPROCESSABLE_ENTITY, &NewPage { cx, form: Form::default().with("name", typed).wrong(field, text), hint })
+}

@@ -1,0 +1,74 @@
+//! Failures of the owners in the reader's language, and the field of the form they belong to.
+//! What a build or a dyno said stays as it was written.
+
+use crate::{
+    accounts::{AccountError, PasswordError},
+    apps::AppError,
+    domain::{AppNameError, config_var::ConfigVarError},
+    dynos::DynoError,
+    web::lang::Lang,
+};
+
+/// The text of an account's failure and its field. None: not the user's doing, or not for a form.
+pub fn account(lang: Lang, error: &AccountError) -> Option<(&'static str, String)> {
+    let password = |error: &PasswordError| match error {
+        PasswordError::TooShort => lang.t("password-short"),
+        PasswordError::TooLong => lang.t("password-long"),
+        PasswordError::TooCommon => lang.t("password-common"),
+    };
+    Some(match error {
+        AccountError::WrongCredentials => ("form", lang.t("login-wrong")),
+        AccountError::RateLimited(seconds) => ("form", lang.with("login-later", &[("n", &seconds.to_string())])),
+        AccountError::EmailTaken => ("email", lang.t("email-taken")),
+        AccountError::BadEmail(_) => ("email", lang.t("email-bad")),
+        AccountError::SignUpClosed => ("form", lang.t("sign-up-is-closed")),
+        AccountError::InviteNeeded => ("form", lang.t("sign-up-needs-invite")),
+        AccountError::BadLink => ("form", lang.t("link-bad")),
+        AccountError::BadClaim => ("token", lang.t("claim-bad")),
+        AccountError::AlreadyClaimed => ("form", lang.t("claim-done-already")),
+        AccountError::Suspended => ("form", lang.t("account-suspended")),
+        AccountError::Password(error) => ("password", password(error)),
+        _ => return None,
+    })
+}
+
+/// Why a name cannot be had.
+pub fn app_name(lang: Lang, error: AppNameError) -> String {
+    match error {
+        AppNameError::TooShort => lang.t("name-short"),
+        AppNameError::TooLong => lang.t("name-long"),
+        AppNameError::Malformed => lang.t("name-malformed"),
+        AppNameError::Reserved => lang.t("name-reserved"),
+    }
+}
+
+/// The text of an app's failure and its field.
+pub fn app(lang: Lang, error: &AppError) -> Option<(&'static str, String)> {
+    match error {
+        AppError::NameTaken => Some(("name", lang.t("name-taken"))),
+        AppError::TooMany(limit) => Some(("form", lang.with("apps-limit", &[("n", &limit.to_string())]))),
+        _ => None,
+    }
+}
+
+/// Why dynos could not do it.
+pub fn dyno(lang: Lang, error: &DynoError) -> Option<String> {
+    Some(match error {
+        DynoError::TooManyOfType { limit, size } => lang.with("scale-limit", &[("n", &limit.to_string()), ("size", size)]),
+        DynoError::TooManyTypes { limit, size } => lang.with("scale-types", &[("n", &limit.to_string()), ("size", size)]),
+        DynoError::NoSuchProcessType(_) => lang.t("scale-unknown"),
+        DynoError::DidNotBoot(why) => why.clone(),
+        _ => return None,
+    })
+}
+
+/// What is wrong with a config var.
+pub fn config_var(lang: Lang, error: &ConfigVarError) -> String {
+    match error {
+        ConfigVarError::Malformed(key) => lang.with("var-malformed", &[("key", key)]),
+        ConfigVarError::Reserved(key) => lang.with("var-reserved", &[("key", key)]),
+        ConfigVarError::Nul(key) => lang.with("var-nul", &[("key", key)]),
+        ConfigVarError::ValueTooLarge(key) => lang.with("var-large", &[("key", key)]),
+        ConfigVarError::TotalTooLarge => lang.t("var-total"),
+    }
+}

@@ -1,0 +1,99 @@
+//! What an app is doing, as pages show it: the pill and the 24-hour strip.
+
+use std::time::Duration;
+
+use crate::{
+    domain::{AppId, Plan, Timestamp, quota::Span},
+    dynos::{AppPhase, AppStatus},
+    http::Fault,
+    web::{Web, cx::Cx, lang},
+};
+
+/// How much time the strip shows.
+pub const WINDOW: Duration = Duration::from_secs(24 * 3600);
+
+/// The pill: a word, and a class that adds colour and shape to it.
+pub struct Pill {
+    pub class: &'static str,
+    pub word: String,
+}
+
+impl Pill {
+    /// Of an app. A build that runs is said before everything else.
+    pub fn of(cx: &Cx, status: Option<&AppStatus>, building: bool) -> Pill {
+        let pill = |class, word: String| Pill { class, word };
+        if building {
+            return pill("warn live", cx.t("state-building"));
+        }
+        match status.map_or(AppPhase::Blank, |status| status.phase) {
+            AppPhase::Blank => pill("off", cx.t("state-blank")),
+            AppPhase::Awake => pill("ok live", cx.t("state-awake")),
+            AppPhase::Asleep => pill("sleep", cx.t("state-asleep")),
+            AppPhase::Waking => pill("warn live", cx.t("state-waking")),
+            AppPhase::Crashed => pill("bad", cx.t("state-crashed")),
+            AppPhase::Off => pill("off", cx.t("state-off")),
+            AppPhase::Resting { .. } => pill("sleep", cx.t("state-resting")),
+        }
+    }
+}
+
+/// One stretch of time awake, in percent of the strip.
+pub struct Bar {
+    pub x: String,
+    pub width: String,
+}
+
+/// The strip of the last 24 hours and the quota's account.
+pub struct Awake {
+    pub bars: Vec<Bar>,
+    /// Said instead of the picture.
+    pub label: String,
+    /// Awake time that counts, `13 h 12 m`.
+    pub used: String,
+    pub limit: String,
+    pub left: String,
+    pub percent: String,
+    /// Moments below the strip; the last is now.
+    pub ticks: Vec<Tick>,
+}
+
+/// A moment below the strip.
+pub struct Tick {
+    pub at: Timestamp,
+    pub text: String,
+}
+
+impl Awake {
+    fn of(cx: &Cx, plan: &Plan, spans: &[Span], used: Duration) -> Awake {
+        let (from, whole) = (cx.now - WINDOW, WINDOW.as_secs_f64());
+        let share = |span: Duration| span.as_secs_f64() / whole * 100.0;
+        let shown = spans.iter().map(|span| (span.from.max(from), span.to.unwrap_or(cx.now).min(cx.now))).filter(|(a, b)| b > a);
+        let bars = shown
+            .clone()
+            .map(|(a, b)| Bar { x: format!("{:.2}", share(a.since(from))), width: format!("{:.2}", share(b.since(a)).max(0.25)) })
+            .collect();
+        let awake: Duration = shown.map(|(a, b)| b.since(a)).sum();
+        let tick = |hours: u32| from + Duration::from_secs(3600) * hours;
+        Awake {
+            bars,
+            label: cx.lang.with("strip-label", &[("awake", &lang::hours(awake)), ("asleep", &lang::hours(WINDOW.saturating_sub(awake)))]),
+            used: lang::hours(used),
+            limit: lang::hours(plan.awake_limit),
+            left: lang::hours(plan.awake_limit.saturating_sub(used)),
+            percent: format!("{:.1}", (used.as_secs_f64() / plan.awake_limit.as_secs_f64() * 100.0).min(100.0)),
+            ticks: (0..24).step_by(4).map(|hours| Tick { at: tick(hours), text: lang::clock_time(tick(hours)) }).collect(),
+        }
+    }
+}
+
+/// The present state of an app, if it has a supervisor.
+pub fn status(web: &Web, app: AppId) -> Option<AppStatus> {
+    web.dynos.status(app).map(|status| status.borrow().clone())
+}
+
+/// The strip of an app.
+pub async fn awake(web: &Web, cx: &Cx, app: AppId, status: Option<&AppStatus>) -> Result<Awake, Fault> {
+    let spans = web.dynos.awake_spans(app, WINDOW).await?;
+    let used = status.map_or(Duration::ZERO, |status| status.quota.used);
+    Ok(Awake::of(cx, &Plan::free(), &spans, used))
+}
