@@ -185,7 +185,7 @@ mod tests {
             ("a\u{202e}b\u{200b}c\u{2066}d", "abcd"),
             ("cut \u{1b}[31", "cut "),
             ("cut \u{1b}", "cut "),
-            ("a\u{1b}[31<b>m", "a&lt;b&gt;m"),
+            ("a\u{1b}[31<b>m", "a&gt;m"),
             ("a\u{1b}[31ñ", "añ"),
             ("a\u{1b}ñ", "añ"),
             ("a\u{1b}]never ends <b>", "a"),
