@@ -2,4 +2,6 @@
 //! (`script/test` provides both); everything else runs anywhere.
 
 mod architecture;
+mod docker;
+mod engine_contract;
 mod support;

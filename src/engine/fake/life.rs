@@ -70,7 +70,7 @@ impl Cell {
             lines: watch::Sender::new(Vec::new()),
             files: Mutex::new(files),
             generation: Mutex::default(),
-            usage: Mutex::default(),
+            usage: Mutex::new(Usage { memory_bytes: 32 << 20, pids: 2, ..Usage::default() }),
             answered: AtomicU64::new(0),
         }
     }
@@ -87,8 +87,9 @@ impl Cell {
         locked(&self.files)
     }
 
+    /// Nothing unless it runs.
     pub(super) fn usage(&self) -> Usage {
-        *locked(&self.usage)
+        if self.phase().is_running() { *locked(&self.usage) } else { Usage::default() }
     }
 
     pub(super) fn set_usage(&self, usage: Usage) {
