@@ -1,1 +1,209 @@
-//! api
+//! The Heroku Platform API, one file a resource. Every route stands in one list (`routes`), from
+//! which the router is made and which the tests go through.
+//!
+//! Around the routes, from the outside in: request id, faults as JSON, ETags, who asks (a token,
+//! never a cookie), the hourly allowance.
+
+mod account;
+mod app_features;
+mod apps;
+mod authorizations;
+mod builds;
+mod capability;
+mod catalog;
+mod collaborators;
+mod config_vars;
+mod domains;
+mod dynos;
+mod formation;
+mod limit;
+mod log_sessions;
+mod paging;
+mod quota;
+mod reference;
+mod releases;
+mod render;
+mod slugs;
+mod sources;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, FromRef},
+    handler::Handler,
+    middleware::{from_fn, from_fn_with_state},
+    routing::{MethodFilter, MethodRouter, on},
+};
+use http::{Method, header, request::Parts};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::{
+    accounts::Accounts,
+    apps::Apps,
+    builder::Builder,
+    clock::Clock,
+    config::Config,
+    domain::Plan,
+    dynos::Dynos,
+    http::{Fault, authenticate_token, request_id},
+    logs::Logs,
+    releases::Releases,
+    store::Reader,
+};
+use capability::Capabilities;
+use limit::Allowance;
+
+/// The largest JSON body.
+const BODY_BYTES: usize = 1024 * 1024;
+
+/// Everything the API stands on.
+#[derive(Clone)]
+pub struct ApiParts {
+    pub config: Arc<Config>,
+    pub clock: Arc<dyn Clock>,
+    pub reader: Reader,
+    pub accounts: Accounts,
+    pub apps: Apps,
+    pub builder: Builder,
+    pub releases: Releases,
+    pub dynos: Dynos,
+    pub logs: Logs,
+    pub plan: Plan,
+    /// The stack apps are built on, as clients see it.
+    pub stack: String,
+}
+
+/// The state of the edge. Cheap to clone.
+#[derive(Clone)]
+pub struct Api {
+    parts: Arc<ApiParts>,
+    capabilities: Arc<Capabilities>,
+    allowance: Arc<Allowance>,
+}
+
+impl Api {
+    pub fn new(parts: ApiParts) -> Api {
+        let allowance = Allowance::new(parts.config.limits.api_calls_per_hour);
+        Api { capabilities: Arc::new(Capabilities::new()), allowance: Arc::new(allowance), parts: Arc::new(parts) }
+    }
+}
+
+impl std::ops::Deref for Api {
+    type Target = ApiParts;
+    fn deref(&self) -> &ApiParts {
+        &self.parts
+    }
+}
+
+impl FromRef<Api> for Accounts {
+    fn from_ref(api: &Api) -> Accounts {
+        api.accounts.clone()
+    }
+}
+
+impl FromRef<Api> for Reader {
+    fn from_ref(api: &Api) -> Reader {
+        api.reader.clone()
+    }
+}
+
+impl FromRef<Api> for Arc<Config> {
+    fn from_ref(api: &Api) -> Arc<Config> {
+        api.config.clone()
+    }
+}
+
+/// Who may call a route.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// Whoever knows the address: it holds 256 random bits.
+    Capability,
+    /// Any account.
+    Account,
+    /// Those who may touch the app in the path.
+    App,
+}
+
+/// One endpoint.
+pub struct Route {
+    pub method: Method,
+    pub path: &'static str,
+    handler: MethodRouter<Api>,
+}
+
+impl Route {
+    fn new<H, T>(method: Method, path: &'static str, handler: H) -> Route
+    where
+        H: Handler<T, Api>,
+        T: 'static,
+    {
+        let filter = MethodFilter::try_from(method.clone()).expect("routes use the usual methods");
+        Route { method, path, handler: on(filter, handler) }
+    }
+
+    pub fn access(&self) -> Access {
+        match self.path {
+            path if path.starts_with("/streams/") || path.starts_with("/sources/") => Access::Capability,
+            path if path.starts_with("/apps/{app}") => Access::App,
+            _ => Access::Account,
+        }
+    }
+}
+
+/// Every endpoint there is.
+pub fn routes() -> Vec<Route> {
+    [
+        account::routes(),
+        app_features::routes(),
+        apps::routes(),
+        authorizations::routes(),
+        builds::routes(),
+        catalog::routes(),
+        collaborators::routes(),
+        config_vars::routes(),
+        domains::routes(),
+        dynos::routes(),
+        formation::routes(),
+        log_sessions::routes(),
+        quota::routes(),
+        releases::routes(),
+        slugs::routes(),
+        sources::routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// The API as a service. Unknown addresses and wrong methods are the same 404, for everybody.
+pub fn router(api: Api) -> Router {
+    let router = routes().into_iter().fold(Router::new(), |router, route| router.route(route.path, route.handler));
+    router
+        .layer(from_fn_with_state(api.clone(), limit::count))
+        .layer(from_fn_with_state(api.clone(), authenticate_token))
+        .fallback(async || Fault::no_route())
+        .method_not_allowed_fallback(async || Fault::no_route())
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .layer(CatchPanicLayer::new())
+        .layer(from_fn(render::etags))
+        .layer(from_fn(render::faults))
+        .layer(from_fn(request_id))
+        .with_state(api)
+}
+
+/// Whether a request on the shared listener is for the API (design: a token, Heroku's media type,
+/// the host `api.<domain>`, or a capability address). Cookies say nothing here.
+pub fn is_api_request(parts: &Parts, config: &Config) -> bool {
+    let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_ascii_lowercase();
+    let authorization = text(header::AUTHORIZATION);
+    let host = parts.uri.host().map_or_else(|| text(header::HOST), str::to_ascii_lowercase);
+    let host = host.rsplit_once(':').map_or(host.as_str(), |(name, _)| name).trim_end_matches('.');
+    let of_api = |domain: &str| host.strip_prefix("api.").is_some_and(|rest| rest == domain);
+    authorization.starts_with("basic ")
+        || authorization.starts_with("bearer ")
+        || text(header::ACCEPT).starts_with("application/vnd.heroku+json")
+        || of_api(config.dashboard_host())
+        || of_api(&config.options.apps_domain)
+        || ["/streams/", "/sources/"].iter().any(|prefix| parts.uri.path().starts_with(prefix))
+}

@@ -1,0 +1,73 @@
+//! The account that asks, and its allowance of calls.
+
+use axum::extract::{Path, State};
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    accounts::User,
+    api::{Api, Route},
+    http::{CurrentUser, Fault, Json},
+};
+
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::new(Method::GET, "/account", show),
+        Route::new(Method::GET, "/account/rate-limits", rate_limit),
+        Route::new(Method::GET, "/account/features", empty),
+        Route::new(Method::GET, "/account/keys", empty),
+        Route::new(Method::GET, "/users/{account}", show_named),
+        Route::new(Method::GET, "/teams", empty),
+        Route::new(Method::GET, "/spaces", empty),
+        Route::new(Method::GET, "/oauth/clients", empty),
+        Route::new(Method::GET, "/addons", empty),
+    ]
+}
+
+fn shape(user: &User) -> Value {
+    json!({
+        "allow_tracking": false,
+        "beta": false,
+        "country_of_residence": null,
+        "created_at": user.created_at,
+        "default_organization": null,
+        "default_team": null,
+        "delinquent_at": null,
+        "email": user.email,
+        "federated": false,
+        "id": user.id,
+        "identity_provider": null,
+        "last_login": null,
+        "name": (!user.name.is_empty()).then_some(&user.name),
+        "sms_number": null,
+        "suspended_at": user.suspended_at,
+        "two_factor_authentication": false,
+        "updated_at": user.updated_at,
+        "verified": true,
+    })
+}
+
+/// `named` is the account that asks: `~`, its id or its address. Other accounts are nobody's business.
+pub fn require_self(user: &User, named: &str) -> Result<(), Fault> {
+    let same = named == "~" || named.eq_ignore_ascii_case(user.email.as_str()) || named.parse() == Ok(user.id);
+    if same { Ok(()) } else { Err(Fault::not_found("account")) }
+}
+
+async fn show(CurrentUser(user): CurrentUser) -> Json<Value> {
+    Json(shape(&user))
+}
+
+async fn show_named(CurrentUser(user): CurrentUser, Path(named): Path<String>) -> Result<Json<Value>, Fault> {
+    require_self(&user, &named)?;
+    Ok(Json(shape(&user)))
+}
+
+async fn rate_limit(CurrentUser(user): CurrentUser, State(api): State<Api>) -> Json<Value> {
+    let remaining = api.allowance.take(user.id, 0, api.clock.now()).unwrap_or(0);
+    Json(json!({ "remaining": remaining }))
+}
+
+/// Kinds of things this server has none of; clients ask for them all the same.
+async fn empty(_: CurrentUser) -> Json<Value> {
+    Json(json!([]))
+}

@@ -1,0 +1,27 @@
+//! What clients ask of an app that this server has none of: features, add-ons, drains, buildpacks.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    api::Route,
+    http::{AppAccess, Json},
+};
+
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::new(Method::GET, "/apps/{app}/features", empty),
+        Route::new(Method::GET, "/apps/{app}/addons", empty),
+        Route::new(Method::GET, "/apps/{app}/addon-attachments", empty),
+        Route::new(Method::GET, "/apps/{app}/log-drains", empty),
+        Route::new(Method::GET, "/apps/{app}/usage", usage),
+    ]
+}
+
+async fn empty(_: AppAccess) -> Json<Value> {
+    Json(json!([]))
+}
+
+async fn usage(_: AppAccess) -> Json<Value> {
+    Json(json!({ "addons": [] }))
+}

@@ -1,0 +1,120 @@
+//! API tokens as OAuth authorizations: what `heroku login -i` and `heroku authorizations` use.
+
+use std::time::Duration;
+
+use axum::{
+    extract::{FromRequestParts, Path, State},
+    response::Response,
+};
+use http::{HeaderMap, Method, StatusCode, request::Parts};
+use secrecy::ExposeSecret;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    accounts::{Token, User},
+    api::{Api, Route, paging::list},
+    domain::Timestamp,
+    http::{Caller, CurrentUser, Fault, Json, credentials, origin_of},
+};
+
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::new(Method::POST, "/oauth/authorizations", create),
+        Route::new(Method::GET, "/oauth/authorizations", all),
+        Route::new(Method::GET, "/oauth/authorizations/{authorization}", show),
+        Route::new(Method::DELETE, "/oauth/authorizations/{authorization}", revoke),
+        Route::new(Method::DELETE, "/oauth/sessions/{session}", no_session),
+    ]
+}
+
+/// `secret` is there once, when the token is made; later only its first characters are shown.
+fn shape(token: &Token, secret: Option<&str>, user: &User, now: Timestamp) -> Value {
+    let hidden = format!("{}**********", token.prefix);
+    json!({
+        "access_token": {
+            "expires_in": token.expires_at.map(|end| end.since(now).as_secs()),
+            "id": token.id,
+            "token": secret.unwrap_or(&hidden),
+        },
+        "client": null,
+        "created_at": token.created_at,
+        "description": token.description,
+        "grant": null,
+        "id": token.id,
+        "refresh_token": null,
+        "scope": ["global"],
+        "session": null,
+        "updated_at": token.last_used_at.unwrap_or(token.created_at),
+        "user": { "email": user.email, "full_name": (!user.name.is_empty()).then_some(&user.name), "id": user.id },
+    })
+}
+
+/// The caller's token, or an account's address and password in Basic: a login.
+struct LoggingIn(User);
+
+impl FromRequestParts<Api> for LoggingIn {
+    type Rejection = Fault;
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Fault> {
+        if parts.extensions.get::<Caller>().is_some() {
+            return CurrentUser::from_request_parts(parts, api).await.map(|CurrentUser(user)| LoggingIn(user));
+        }
+        let (email, password) = credentials(&parts.headers).filter(|(email, _)| email.contains('@')).ok_or_else(Fault::unauthorized)?;
+        Ok(LoggingIn(api.accounts.check_password(&email, &password, &origin_of(parts)).await?))
+    }
+}
+
+#[derive(Deserialize)]
+struct New {
+    description: Option<String>,
+    /// Seconds; null: for ever.
+    expires_in: Option<u32>,
+}
+
+async fn create(State(api): State<Api>, LoggingIn(user): LoggingIn, Json(new): Json<New>) -> Result<(StatusCode, Json<Value>), Fault> {
+    let now = api.clock.now();
+    let expires_at = new.expires_in.map(|seconds| now + Duration::from_secs(seconds.into()));
+    let description: String = new.description.unwrap_or_default().chars().take(200).collect();
+    let (token, secret) = api.accounts.create_token(user.id, &description, expires_at).await?;
+    Ok((StatusCode::CREATED, Json(shape(&token, Some(secret.expose_secret()), &user, now))))
+}
+
+async fn all(State(api): State<Api>, CurrentUser(user): CurrentUser, headers: HeaderMap) -> Result<Response, Fault> {
+    let now = api.clock.now();
+    let tokens = api.accounts.tokens(user.id).await?;
+    list(&headers, &["id", "created_at", "updated_at"], tokens.iter().map(|token| shape(token, None, &user, now)).collect())
+}
+
+/// The token named by its id, or by `~`: the one the request came with.
+async fn named(api: &Api, caller: &Caller, named: &str) -> Result<Token, Fault> {
+    let id = if named == "~" { caller.token } else { named.parse().ok() };
+    let tokens = api.accounts.tokens(caller.user.id).await?;
+    tokens.into_iter().find(|token| Some(token.id) == id).ok_or_else(|| Fault::not_found("authorization"))
+}
+
+/// Account and token of the request.
+struct WithToken(Caller);
+
+impl FromRequestParts<Api> for WithToken {
+    type Rejection = Fault;
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Fault> {
+        CurrentUser::from_request_parts(parts, api).await?;
+        parts.extensions.get::<Caller>().cloned().map(WithToken).ok_or_else(Fault::unauthorized)
+    }
+}
+
+async fn show(State(api): State<Api>, WithToken(caller): WithToken, Path(id): Path<String>) -> Result<Json<Value>, Fault> {
+    let token = named(&api, &caller, &id).await?;
+    Ok(Json(shape(&token, None, &caller.user, api.clock.now())))
+}
+
+async fn revoke(State(api): State<Api>, WithToken(caller): WithToken, Path(id): Path<String>) -> Result<Json<Value>, Fault> {
+    let token = named(&api, &caller, &id).await?;
+    api.accounts.revoke_token(caller.user.id, token.id).await?;
+    Ok(Json(shape(&token, None, &caller.user, api.clock.now())))
+}
+
+/// Tokens are the only sessions the API has; `heroku logout` takes this for an answer.
+async fn no_session(_: CurrentUser) -> Fault {
+    Fault::not_found("session")
+}
