@@ -99,6 +99,24 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// Idle keep-alive client connection.
     pub keep_alive: Duration,
+    /// Silence in the middle of a request body.
+    pub body_stall: Duration,
+    /// TCP connect to a dyno (H19).
+    pub connect: Duration,
+    /// An unused connection to a dyno is kept this long.
+    pub pool_idle: Duration,
+    /// Unused connections kept to one dyno by one router thread.
+    pub pool_size: usize,
+    /// A browser that waits longer for a starting dyno gets a page that asks again by itself.
+    pub waking_page_after: Duration,
+    /// Client connections of all router threads together.
+    pub max_connections: usize,
+    /// Client connections of one address; loopback and trusted proxies are exempt.
+    pub max_connections_per_address: usize,
+    /// One header line, and the request target (heroku.md 4.2).
+    pub header_line_bytes: usize,
+    /// The whole head of a request.
+    pub head_bytes: usize,
     /// Requests of one app that wait at once.
     pub max_waiting: usize,
     /// Uploaded archive, compressed.
@@ -128,6 +146,15 @@ impl Default for Limits {
             idle_stream: Duration::from_secs(55),
             header_timeout: Duration::from_secs(10),
             keep_alive: Duration::from_secs(60),
+            body_stall: Duration::from_secs(30),
+            connect: Duration::from_secs(5),
+            pool_idle: Duration::from_secs(90),
+            pool_size: 256,
+            waking_page_after: Duration::from_secs(20),
+            max_connections: 10_000,
+            max_connections_per_address: 1_000,
+            header_line_bytes: 8 * 1024,
+            head_bytes: 96 * 1024,
             max_waiting: 2_000,
             upload_bytes: 512 * MIB,
             unpacked_bytes: 1024 * MIB,

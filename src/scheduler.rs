@@ -41,6 +41,26 @@ impl Tasks {
         self.tracker.spawn(work);
     }
 
+    /// Runs `work` to its end on the local runtime of this thread; `work` watches `stopping()` itself.
+    ///
+    /// # Panics
+    /// Outside a local runtime.
+    pub fn spawn_local<F>(&self, work: F)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        self.tracker.spawn_local(work);
+    }
+
+    /// Tasks that have not ended.
+    pub fn len(&self) -> usize {
+        self.tracker.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.tracker.is_empty()
+    }
+
     /// Becomes cancelled when the server begins to stop.
     pub fn stopping(&self) -> CancellationToken {
         self.stop.clone()

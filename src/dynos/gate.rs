@@ -252,7 +252,7 @@ pub struct Lease {
 }
 
 impl Lease {
-    pub fn target(&self) -> &Target {
+    pub fn target(&self) -> &Arc<Target> {
         &self.target
     }
 }

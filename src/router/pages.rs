@@ -1,0 +1,250 @@
+//! What visitors see when no app answers: small neutral pages in their language, or one line of
+//! text for those who did not ask for HTML (heroku.md 3.4).
+
+use std::sync::LazyLock;
+
+use askama::Template;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Response, StatusCode,
+    header::{ACCEPT_LANGUAGE, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER, VARY},
+};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    domain::{ErrorCode, Timestamp},
+    router::head,
+};
+
+/// The pages. Each has its words in both languages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Page {
+    NoSuchApp,
+    /// The dyno crashed, fell silent, closed or answered nonsense.
+    AppError,
+    /// It starts; the page asks again by itself.
+    Waking,
+    /// The quota is used up.
+    Resting {
+        until: Timestamp,
+        now: Timestamp,
+    },
+    Maintenance,
+    Blank,
+    NoWeb,
+    /// Too many wait already, or the start takes too long.
+    Busy,
+    /// The platform's own fault.
+    Platform,
+    BadRequest,
+}
+
+impl Page {
+    /// The page of an error code.
+    pub fn of(code: ErrorCode) -> Page {
+        match code {
+            ErrorCode::H80 => Page::Maintenance,
+            ErrorCode::H81 => Page::Blank,
+            ErrorCode::H14 => Page::NoWeb,
+            ErrorCode::H11 | ErrorCode::H20 | ErrorCode::H22 => Page::Busy,
+            ErrorCode::H26 | ErrorCode::H27 | ErrorCode::H28 | ErrorCode::H31 => Page::BadRequest,
+            ErrorCode::H99 => Page::Platform,
+            _ => Page::AppError,
+        }
+    }
+
+    /// Seconds after which asking again makes sense.
+    fn retry_after(self) -> Option<u64> {
+        match self {
+            Page::Waking => Some(3),
+            Page::Busy => Some(10),
+            Page::Platform => Some(30),
+            Page::Maintenance => Some(300),
+            Page::Resting { until, now } => Some(until.since(now).as_secs().max(1)),
+            Page::NoSuchApp | Page::AppError | Page::Blank | Page::NoWeb | Page::BadRequest => None,
+        }
+    }
+
+    fn words(self, spanish: bool) -> Words {
+        let (en, es) = match self {
+            Page::NoSuchApp => (
+                Words::new(
+                    "No such app",
+                    "There is no app configured at that hostname.",
+                    "Perhaps the app owner has renamed it, or you mistyped the URL.",
+                ),
+                Words::new(
+                    "No existe esa app",
+                    "No hay ninguna app configurada en ese nombre de host.",
+                    "Quizá su dueño le cambió el nombre, o la URL tiene un error.",
+                ),
+            ),
+            Page::AppError => (
+                Words::new(
+                    "Application error",
+                    "An error occurred in the application and your page could not be served.",
+                    "If you are the application owner, check your logs for details.",
+                ),
+                Words::new(
+                    "Error de la aplicación",
+                    "Ocurrió un error en la aplicación y no se pudo mostrar tu página.",
+                    "Si eres su dueño, mira los registros (logs) para ver los detalles.",
+                ),
+            ),
+            Page::Waking => (
+                Words::new("Starting, a few seconds", "This app was asleep and is waking up.", "The page opens by itself."),
+                Words::new("Arrancando, unos segundos", "Esta app estaba dormida y se está despertando.", "La página se abre sola."),
+            ),
+            Page::Resting { .. } => (
+                Words::new("This app is resting", "It has used up its hours for today.", "It can wake again at"),
+                Words::new("Esta app está descansando", "Ya usó sus horas de hoy.", "Puede volver a despertar a las"),
+            ),
+            Page::Maintenance => (
+                Words::new("Offline for maintenance", "This application is undergoing maintenance right now.", "Please check back later."),
+                Words::new(
+                    "Fuera de línea por mantenimiento",
+                    "Esta aplicación está en mantenimiento en este momento.",
+                    "Vuelve a intentarlo más tarde.",
+                ),
+            ),
+            Page::Blank => (
+                Words::new("Nothing here yet", "This app has been created, but no code has been deployed to it.", ""),
+                Words::new("Aquí aún no hay nada", "Esta app ya existe, pero todavía no tiene código desplegado.", ""),
+            ),
+            Page::NoWeb => (
+                Words::new("No web process", "This app has no web process running.", "Its owner can scale web to 1."),
+                Words::new("Sin proceso web", "Esta app no tiene ningún proceso web en marcha.", "Su dueño puede escalar web a 1."),
+            ),
+            Page::Busy => (
+                Words::new("Too busy", "This app could not take your request in time.", "Please try again in a moment."),
+                Words::new("Demasiada carga", "Esta app no pudo atender tu petición a tiempo.", "Inténtalo de nuevo en un momento."),
+            ),
+            Page::Platform => (
+                Words::new("Server error", "The server could not start this app.", "Its owner finds the reason in the app's logs."),
+                Words::new(
+                    "Error del servidor",
+                    "El servidor no pudo arrancar esta app.",
+                    "Su dueño encuentra la razón en los registros (logs).",
+                ),
+            ),
+            Page::BadRequest => (
+                Words::new("Bad request", "The server could not understand this request.", ""),
+                Words::new("Petición incorrecta", "El servidor no pudo entender esta petición.", ""),
+            ),
+        };
+        let mut words = if spanish { es } else { en };
+        if let Page::Resting { until, .. } = self {
+            words.note = format!("{} {} UTC.", words.note, until.to_jiff().strftime("%H:%M"));
+        }
+        words
+    }
+
+    /// The response, in the language and form that `headers` of the request ask for.
+    pub fn response(self, status: StatusCode, headers: &HeaderMap, close: bool) -> Response<Bytes> {
+        let spanish = prefers_spanish(headers);
+        let words = self.words(spanish);
+        let html = head::wants_html(headers);
+        let body = if html { words.html(spanish, self == Page::Waking) } else { words.text() };
+        let mut response = Response::new(Bytes::from(body));
+        *response.status_mut() = status;
+        let head = response.headers_mut();
+        head.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        head.insert(VARY, HeaderValue::from_static("accept, accept-language"));
+        head.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+        head.insert("referrer-policy", HeaderValue::from_static("no-referrer"));
+        if html {
+            head.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+            head.insert(CONTENT_SECURITY_POLICY, POLICY.clone());
+        } else {
+            head.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        }
+        if let Some(seconds) = self.retry_after() {
+            head.insert(RETRY_AFTER, seconds.into());
+        }
+        if close {
+            head.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+struct Words {
+    title: &'static str,
+    text: &'static str,
+    note: String,
+}
+
+impl Words {
+    fn new(title: &'static str, text: &'static str, note: &str) -> Words {
+        Words { title, text, note: note.to_owned() }
+    }
+
+    fn html(&self, spanish: bool, waking: bool) -> String {
+        let lang = if spanish { "es" } else { "en" };
+        let page = Sheet { lang, title: self.title, text: self.text, note: &self.note, refresh: waking.then_some(3) };
+        page.render().unwrap_or_else(|_| self.text())
+    }
+
+    fn text(&self) -> String {
+        format!("{}. {} {}", self.title, self.text, self.note).trim_end().to_owned() + "\n"
+    }
+}
+
+#[derive(Template)]
+#[template(path = "router/page.html")]
+struct Sheet<'a> {
+    lang: &'a str,
+    title: &'a str,
+    text: &'a str,
+    note: &'a str,
+    refresh: Option<u32>,
+}
+
+/// Nothing but the page's own style may load.
+static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let page = Words::new("", "", "").html(false, false);
+    let style = page.split_once("<style>").and_then(|(_, rest)| rest.split_once("</style>")).map_or("", |(style, _)| style);
+    let hash = STANDARD.encode(Sha256::digest(style.as_bytes()));
+    let policy = format!("default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+    HeaderValue::from_str(&policy).expect("a hash in base64 is a header value")
+});
+
+/// Whether Spanish comes before English in `Accept-Language`, by its weights.
+fn prefers_spanish(headers: &HeaderMap) -> bool {
+    let languages = headers.get(ACCEPT_LANGUAGE).and_then(|v| v.to_str().ok()).unwrap_or("");
+    let (mut spanish, mut english) = (0.0_f32, 0.0_f32);
+    for item in languages.split(',').take(20) {
+        let (tag, weight) = item.split_once(';').unwrap_or((item, "q=1"));
+        let weight: f32 = weight.trim().strip_prefix("q=").and_then(|q| q.parse().ok()).unwrap_or(1.0);
+        match tag.trim().split('-').next().unwrap_or("") {
+            tag if tag.eq_ignore_ascii_case("es") => spanish = spanish.max(weight),
+            tag if tag.eq_ignore_ascii_case("en") => english = english.max(weight),
+            _ => {}
+        }
+    }
+    let first_is_spanish = languages.trim_start().get(..2).is_some_and(|tag| tag.eq_ignore_ascii_case("es"));
+    spanish > english || (spanish > 0.0 && spanish == english && first_is_spanish)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_language_of_a_page_follows_the_weights() {
+        for (given, spanish) in [
+            ("", false),
+            ("es", true),
+            ("es-MX,en;q=0.5", true),
+            ("en,es", false),
+            ("es,en", true),
+            ("en;q=0.3, es;q=0.4", true),
+            ("de", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT_LANGUAGE, HeaderValue::from_str(given).unwrap());
+            assert_eq!(prefers_spanish(&headers), spanish, "{given}");
+        }
+    }
+}
