@@ -426,20 +426,15 @@ fn write(upload: &Path, file: &File, survey: &Survey, owner: u32, limits: Archiv
 }
 
 /// Writes plain entries with one owner and two modes, each folder before what is in it.
-pub struct TreeWriter<W: Write> {
+struct TreeWriter<W: Write> {
     tar: tar::Builder<W>,
     owner: u32,
     folders: BTreeSet<String>,
 }
 
 impl<W: Write> TreeWriter<W> {
-    pub fn new(tar: tar::Builder<W>, owner: u32) -> Self {
+    fn new(tar: tar::Builder<W>, owner: u32) -> Self {
         TreeWriter { tar, owner, folders: BTreeSet::new() }
-    }
-
-    /// Ends the tar.
-    pub fn finish(self) -> io::Result<W> {
-        self.tar.into_inner()
     }
 
     fn header(&self, entry_type: EntryType, mode: u32, modified: u64, size: u64) -> Header {
@@ -455,7 +450,7 @@ impl<W: Write> TreeWriter<W> {
     }
 
     /// A folder and the folders above it, each once.
-    pub fn folder(&mut self, path: &str) -> io::Result<()> {
+    fn folder(&mut self, path: &str) -> io::Result<()> {
         let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
         for end in ends {
             if self.folders.insert(path[..end].to_owned()) {
@@ -471,7 +466,7 @@ impl<W: Write> TreeWriter<W> {
     }
 
     /// A file of exactly `size` bytes; a content that ends early is an error.
-    pub fn file(&mut self, path: &str, executable: bool, modified: u64, size: u64, content: &mut dyn Read) -> io::Result<()> {
+    fn file(&mut self, path: &str, executable: bool, modified: u64, size: u64, content: &mut dyn Read) -> io::Result<()> {
         self.above(path)?;
         let mut header = self.header(EntryType::Regular, if executable { 0o755 } else { 0o644 }, modified, size);
         let mut exact = content.take(size);

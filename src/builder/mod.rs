@@ -1,14 +1,19 @@
 //! Owns builds: sources, the queue (the row is the queue), detection, the build run.
 
 mod archive;
+mod container;
 mod detect;
+mod diagnose;
 mod ignore;
+mod output;
 mod python;
+mod queue;
+mod run;
 mod source;
+mod upload;
 
 use std::{path::PathBuf, sync::Arc};
 
-use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use secrecy::SecretString;
 
@@ -16,14 +21,18 @@ use crate::{
     clock::Clock,
     config::Config,
     domain::{AppId, BuildId, BuildStatus, Plan, SourceId, user::Actor},
-    engine::{ByteStream, Engine, EngineError},
+    engine::{Engine, EngineError, spec::NetworkFault},
     logs::Logs,
     releases::{ReleaseError, Releases},
     scheduler::Tasks,
+    secrets,
     slugs::{SlugError, Slugs},
-    store::{Reader, StoreError, Writer},
+    store::{Reader, StoreError, Writer, builds::NewBuild},
 };
 
+use self::{output::Outputs, queue::Queue};
+
+pub use self::output::OutputItem;
 pub use crate::domain::build::Build;
 
 /// A place to upload a source to, with its two capabilities (shown once).
@@ -42,15 +51,7 @@ pub enum BuildSource {
     Stored { source: SourceId, version: Option<String> },
 }
 
-/// A piece of a build's output, for a follower.
-#[derive(Clone, Debug)]
-pub enum OutputItem {
-    /// Bytes from `offset` on (whole lines while the build runs).
-    Bytes { offset: u64, bytes: Bytes },
-    /// The build has ended; nothing follows.
-    End(BuildStatus),
-}
-
+/// Why a build or an upload did not come about.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     #[error("Couldn't find that build.")]
@@ -70,6 +71,12 @@ pub enum BuildError {
     Cancelled,
     #[error("The build took longer than {0} minutes and was stopped.")]
     TimedOut(u64),
+    #[error("The build printed nothing for {0} minutes and was stopped.")]
+    Silent(u64),
+    #[error("The compiled slug is too large (max is {0} MB). Leave out what the app does not need, for example with a .slugignore.")]
+    SlugTooLarge(u64),
+    #[error(transparent)]
+    Network(#[from] NetworkFault),
     #[error(transparent)]
     Engine(#[from] EngineError),
     #[error(transparent)]
@@ -102,66 +109,78 @@ pub struct BuilderParts {
 /// The owner. Cheap to clone.
 #[derive(Clone)]
 pub struct Builder {
-    #[expect(dead_code, reason = "filled in by the queue")]
-    parts: BuilderParts,
+    parts: Arc<BuilderParts>,
+    outputs: Arc<Outputs>,
+    queue: Queue,
 }
 
 impl Builder {
+    /// Nothing is built yet: call `start`.
     pub fn new(parts: BuilderParts) -> Builder {
-        Builder { parts }
+        let parts = Arc::new(parts);
+        let outputs = Arc::new(Outputs::new(parts.root.join("builds")));
+        let queue = Queue::new(parts.clone(), outputs.clone());
+        Builder { parts, outputs, queue }
     }
 
-    /// After a restart: builds that were running end as failed (or are tried once more), orphan build
-    /// containers of ours are removed; then the worker runs (one build at a time by default).
+    /// After a restart: a build that was running is tried once more (or was released already), orphan
+    /// containers of ours are removed; then the dispatcher runs (`build_slots` builds at a time).
     pub async fn start(&self) -> Result<(), BuildError> {
-        todo!()
-    }
-
-    /// A place for an upload, valid for an hour. `app` binds it to one app.
-    pub async fn create_source(&self, app: Option<AppId>, by: &Actor) -> Result<NewSource, BuildError> {
-        let _ = (app, by);
-        todo!()
-    }
-
-    /// Receives the archive (tar, tar.gz or zip-free: magic bytes decide) into the data folder, size-limited.
-    pub async fn receive(&self, put_token: &SecretString, body: ByteStream) -> Result<SourceId, BuildError> {
-        let _ = (put_token, body);
-        todo!()
-    }
-
-    /// The stored archive behind a get_url.
-    pub async fn open_source(&self, get_token: &SecretString) -> Result<ByteStream, BuildError> {
-        let _ = get_token;
-        todo!()
+        for folder in ["builds", "uploads", "files"] {
+            tokio::fs::create_dir_all(self.parts.root.join(folder)).await?;
+        }
+        self.queue.recover().await?;
+        self.parts.tasks.spawn(self.queue.clone().dispatch());
+        Ok(())
     }
 
     /// Queues a build. Returns it with the capability of its output stream.
     pub async fn enqueue(&self, app: AppId, source: BuildSource, by: &Actor) -> Result<(Build, SecretString), BuildError> {
-        let _ = (app, source, by);
-        todo!()
+        let (source, source_version) = self.resolve(app, source, by).await?;
+        let token = secrets::random_token();
+        let row = NewBuild {
+            id: BuildId::new(),
+            app_id: app,
+            user_id: by.id,
+            user_email: by.email.as_str().to_owned(),
+            source_id: source,
+            source_url: String::new(),
+            source_version,
+            stack: self.parts.config.options.stack_run.clone(),
+            output_hash: secrets::token_hash(&token),
+            created_at: self.parts.clock.now(),
+        };
+        self.parts.writer.insert_build(&row).await?;
+        self.outputs.announce(row.id);
+        self.queue.wake.activate();
+        let build = self.parts.reader.build(row.id).await?.ok_or(BuildError::NoSuchBuild)?;
+        Ok((build, token))
     }
 
-    /// Cancels a queued or running build: its container is killed.
+    /// Cancels a queued or running build: its container is killed. A build that has ended stays as it is.
     pub async fn cancel(&self, build: BuildId, by: &Actor) -> Result<Build, BuildError> {
-        let _ = (build, by);
-        todo!()
+        let before = self.parts.reader.build(build).await?.ok_or(BuildError::NoSuchBuild)?;
+        self.queue.cancel(build).await?;
+        let after = self.parts.reader.build(build).await?.ok_or(BuildError::NoSuchBuild)?;
+        if before.status != after.status && after.status == BuildStatus::Cancelled {
+            self.parts.logs.api(after.app_id, format!("Build cancelled by user {}", by.email));
+        }
+        Ok(after)
     }
 
     /// The build whose output a capability opens.
     pub async fn by_output_token(&self, token: &SecretString) -> Result<BuildId, BuildError> {
-        let _ = token;
-        todo!()
+        self.parts.reader.build_by_output(&secrets::token_hash(token)).await?.ok_or(BuildError::NoSuchBuild)
     }
 
     /// The output from byte `from` on; follows until the build ends.
     pub async fn output(&self, build: BuildId, from: u64) -> Result<BoxStream<'static, OutputItem>, BuildError> {
-        let _ = (build, from);
-        todo!()
+        let known = self.parts.reader.build(build).await?.ok_or(BuildError::NoSuchBuild)?;
+        Ok(self.outputs.follow(build, from, known.status))
     }
 
     /// Before an app is destroyed: cancels its builds, removes its files, cache and images.
     pub async fn forget(&self, app: AppId) -> Result<(), BuildError> {
-        let _ = app;
-        todo!()
+        self.queue.forget(app).await
     }
 }

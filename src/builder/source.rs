@@ -46,7 +46,8 @@ pub struct SourceTree {
 }
 
 impl SourceTree {
-    /// A tree of these files, for tests and for trees made by hand.
+    /// A tree of these files.
+    #[cfg(test)]
     pub fn of<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> SourceTree {
         let mut tree = SourceTree::default();
         for (path, content) in files {

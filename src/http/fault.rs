@@ -192,11 +192,16 @@ impl From<BuildError> for Fault {
         match error {
             BuildError::NoSuchBuild => Fault::not_found("build"),
             BuildError::NoSuchSource => Fault { message, ..Fault::not_found("source") },
-            BuildError::NotUploaded | BuildError::Rejected(_) | BuildError::TimedOut(_) => Fault::invalid(message),
+            BuildError::NotUploaded
+            | BuildError::Rejected(_)
+            | BuildError::TimedOut(_)
+            | BuildError::Silent(_)
+            | BuildError::SlugTooLarge(_) => Fault::invalid(message),
             BuildError::TooLarge(_) => Fault { status: StatusCode::PAYLOAD_TOO_LARGE, ..Fault::invalid(message) },
             BuildError::AlreadyUploaded | BuildError::Cancelled => Fault::conflict(message),
             BuildError::Engine(error) => Fault::internal(&error),
             BuildError::Slug(error) => Fault::internal(&error),
+            BuildError::Network(error) => Fault::internal(&error),
             BuildError::Release(error) => error.into(),
             BuildError::Io(error) => Fault::internal(&error),
             BuildError::Store(error) => error.into(),

@@ -124,6 +124,23 @@ impl Reader {
         Ok(ids)
     }
 
+    /// Builds that wait.
+    pub async fn queued_builds(&self) -> Result<Vec<BuildId>, StoreError> {
+        let ids = sqlx::query_scalar!(r#"select id as "id: BuildId" from builds where status = 'queued'"#).fetch_all(&self.pool).await?;
+        Ok(ids)
+    }
+
+    /// The slug and the release a build has made. A build's slug has the build's own id.
+    pub async fn release_of_build(&self, id: BuildId) -> Result<Option<(SlugId, ReleaseId)>, StoreError> {
+        let row = sqlx::query!(
+            r#"select slug_id as "slug_id!: SlugId", id as "id: ReleaseId" from releases where slug_id = ? order by version limit 1"#,
+            id
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(|row| (row.slug_id, row.id)))
+    }
+
     /// All builds marked as running.
     pub async fn running_builds(&self) -> Result<Vec<Claimed>, StoreError> {
         let rows = sqlx::query_as!(
