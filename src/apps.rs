@@ -2,17 +2,26 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
+
 use crate::{
-    builder::Builder,
+    builder::{BuildError, Builder},
     clock::Clock,
-    domain::{AppId, AppName, Plan, user::Actor},
+    domain::{
+        AppId, AppName, Plan,
+        event::{EventKind, NewEvent},
+        user::Actor,
+    },
     dynos::{DynoError, Dynos},
     logs::Logs,
     releases::{ReleaseError, Releases},
-    store::{Reader, StoreError, Writer},
+    store::{Reader, StoreError, Writer, apps::NewApp},
 };
 
 pub use crate::domain::app::App;
+
+/// Names tried for an app that was given none.
+const GENERATED_NAMES: usize = 10;
 
 /// Why an app could not be made or changed.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +37,8 @@ pub enum AppError {
     Release(#[from] ReleaseError),
     #[error(transparent)]
     Dynos(#[from] DynoError),
+    #[error(transparent)]
+    Build(#[from] BuildError),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -60,23 +71,78 @@ impl Apps {
 
     /// Makes an app; without a name one is generated. The name is taken by inserting it.
     pub async fn create(&self, name: Option<AppName>, owner: &Actor) -> Result<App, AppError> {
-        let _ = (name, owner);
-        todo!()
+        let Some(name) = name else {
+            for _ in 0..GENERATED_NAMES {
+                match self.create_named(AppName::generate(rand::random()), owner).await {
+                    Err(AppError::NameTaken) => {}
+                    done => return done,
+                }
+            }
+            return Err(AppError::NameTaken);
+        };
+        self.create_named(name, owner).await
     }
 
+    async fn create_named(&self, name: AppName, owner: &Actor) -> Result<App, AppError> {
+        let limit = self.parts.plan.apps_per_account;
+        let id = AppId::new();
+        let new = NewApp { id, name, owner: owner.id, stack: self.parts.stack.clone(), now: self.parts.clock.now() };
+        let draft = self.parts.writer.draft_app(&new, limit).await.map_err(taken)?.ok_or(AppError::TooMany(limit))?;
+        self.parts.releases.initial(draft, owner).await?;
+        self.parts.dynos.app_changed(id).await?;
+        self.found(id).await
+    }
+
+    /// The new name answers at once, the old one is free at once.
     pub async fn rename(&self, app: AppId, name: AppName, by: &Actor) -> Result<App, AppError> {
-        let _ = (app, name, by);
-        todo!()
+        let now = self.parts.clock.now();
+        if !self.parts.writer.rename_app(app, &name, now).await.map_err(taken)? {
+            return Err(AppError::NoSuchApp);
+        }
+        self.parts.logs.api(app, format!("Rename to {name} by user {}", by.email));
+        self.note(app, EventKind::Rename, by, json!({ "name": name })).await?;
+        self.parts.dynos.app_changed(app).await?;
+        self.found(app).await
     }
 
     pub async fn set_maintenance(&self, app: AppId, on: bool, by: &Actor) -> Result<App, AppError> {
-        let _ = (app, on, by);
-        todo!()
+        if !self.parts.writer.set_app_maintenance(app, on, self.parts.clock.now()).await? {
+            return Err(AppError::NoSuchApp);
+        }
+        let word = if on { "enabled" } else { "disabled" };
+        self.parts.logs.api(app, format!("Maintenance mode {word} by user {}", by.email));
+        self.note(app, EventKind::Maintenance, by, json!({ "on": on })).await?;
+        self.parts.dynos.app_changed(app).await?;
+        self.found(app).await
     }
 
-    /// Cancels its builds, stops its dynos, removes rows, files, images, network and cache.
+    /// Cancels its builds, stops its dynos, removes rows, files, images, network and cache. The rows
+    /// go last and every step may be taken twice: after a crash in the middle, destroying it again
+    /// finishes the work.
     pub async fn destroy(&self, app: AppId, by: &Actor) -> Result<(), AppError> {
-        let _ = (app, by);
-        todo!()
+        let gone = self.found(app).await?;
+        self.parts.builder.forget(app).await?;
+        self.parts.dynos.forget(app).await?;
+        self.parts.logs.forget(app).await?;
+        self.parts.writer.delete_app(app).await?;
+        tracing::info!(%app, name = %gone.name, by = %by.email, "app destroyed");
+        Ok(())
+    }
+
+    async fn found(&self, app: AppId) -> Result<App, AppError> {
+        self.parts.reader.app(app).await?.ok_or(AppError::NoSuchApp)
+    }
+
+    async fn note(&self, app: AppId, kind: EventKind, by: &Actor, detail: serde_json::Value) -> Result<(), StoreError> {
+        let event = NewEvent { kind, actor: by.email.to_string(), detail };
+        self.parts.writer.add_event(app, &event, self.parts.clock.now()).await
+    }
+}
+
+/// The only unique column a client chooses is the name.
+fn taken(error: StoreError) -> AppError {
+    match error.unique_violation().as_deref() {
+        Some("apps.name") => AppError::NameTaken,
+        _ => error.into(),
     }
 }

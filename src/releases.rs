@@ -3,17 +3,29 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
+use tokio::sync::oneshot;
 
 use crate::{
     clock::Clock,
-    domain::{AppId, ConfigKey, ConfigVars, ReleaseId, Version, config_var::ConfigVarError, user::Actor},
-    dynos::{DynoError, Dynos},
+    domain::{
+        AppId, ConfigKey, ConfigSetId, ConfigVars, ReleaseId, ReleaseStatus, SlugId, Version,
+        config_var::ConfigVarError,
+        event::{EventKind, NewEvent},
+        release::Cause,
+        user::Actor,
+    },
+    dynos::{DynoError, Dynos, open_config},
     logs::Logs,
     scheduler::Tasks,
     secrets::KeyRing,
     slugs::Slug,
-    store::{Reader, StoreError, Writer},
+    store::{
+        Reader, StoreError, Writer,
+        config_sets::SealedConfig,
+        releases::{NewRelease, NewSlug, ReleaseDraft},
+    },
 };
 
 pub use crate::domain::release::Release;
@@ -55,6 +67,16 @@ pub struct Releases {
     parts: ReleasesParts,
 }
 
+/// What a new release changes of the current one.
+struct Change<'a> {
+    cause: Cause,
+    slug: NewSlug<'a>,
+    vars: ConfigVars,
+    event: Option<NewEvent>,
+    /// Without code there is nothing to bring up.
+    status: ReleaseStatus,
+}
+
 impl Releases {
     pub fn new(parts: ReleasesParts) -> Releases {
         Releases { parts }
@@ -62,49 +84,183 @@ impl Releases {
 
     /// After a restart and after `Dynos::start`: brings up what was being released when the server stopped.
     pub async fn start(&self) -> Result<(), ReleaseError> {
-        todo!()
+        for release in self.parts.reader.pending_releases().await? {
+            if release.current {
+                self.bring_up(&release);
+            } else {
+                self.parts.writer.finish_release(release.id, ReleaseStatus::Failed, self.parts.clock.now()).await?;
+            }
+        }
+        Ok(())
     }
 
-    /// v1 `Initial release`, no slug, no config. Called once by `apps` inside creation.
-    pub async fn initial(&self, app: AppId, by: &Actor) -> Result<Release, ReleaseError> {
-        let _ = (app, by);
-        todo!()
+    /// v1 `Initial release` and v2 `Enable Logplex`, no slug, no config; commits the new app with
+    /// them. Called once by `apps` inside creation.
+    pub async fn initial(&self, mut draft: ReleaseDraft, by: &Actor) -> Result<Release, ReleaseError> {
+        let app = draft.app();
+        let blank =
+            |cause| Change { cause, slug: NewSlug::None, vars: ConfigVars::default(), event: None, status: ReleaseStatus::Succeeded };
+        let releases =
+            [self.write(&mut draft, blank(Cause::Initial), by).await?, self.write(&mut draft, blank(Cause::EnableLogplex), by).await?];
+        draft.commit().await?;
+        for release in &releases {
+            self.log(app, release, by);
+        }
+        let [_, current] = releases;
+        Ok(current)
     }
 
-    /// Writes the slug and the release `Deploy 1a2b3c4d` in one transaction, then brings it up.
-    /// A release that does not boot is still the current one only when nothing served before;
-    /// otherwise the old one goes on serving and this one is marked failed.
+    /// Writes the slug and the release `Deploy 1a2b3c4d` in one transaction, then brings it up and
+    /// waits for that. A release that does not boot is still the current one only when nothing
+    /// served before; otherwise the old one goes on serving and this one is marked failed.
     pub async fn deploy(&self, app: AppId, slug: Slug, label: &str, by: &Actor) -> Result<Release, ReleaseError> {
-        let _ = (app, slug, label, by);
-        todo!()
+        let mut draft = self.parts.writer.draft_release(app).await?;
+        let (_, config) = draft.current().await?.ok_or(ReleaseError::NoSuchApp)?;
+        let change = Change {
+            cause: Cause::Deploy(label.to_owned()),
+            slug: NewSlug::New(&slug),
+            vars: self.open(&config)?,
+            event: Some(event(EventKind::Deploy, by, json!({ "commit": label }))),
+            status: ReleaseStatus::Pending,
+        };
+        let release = self.commit(draft, change, by).await?;
+        match self.bring_up(&release).await {
+            Ok(outcome) => outcome?,
+            // The server stops; the release is brought up when it is back.
+            Err(_) => return Ok(release),
+        }
+        Ok(Release { status: ReleaseStatus::Succeeded, ..release })
     }
 
     /// Changes config vars (None removes) and releases. No effective change makes no release: `Ok(None)`.
+    /// Returns when it is written; the dynos follow (the release is pending until they have).
     pub async fn set_config(
         &self,
         app: AppId,
         changes: BTreeMap<ConfigKey, Option<SecretString>>,
         by: &Actor,
     ) -> Result<Option<Release>, ReleaseError> {
-        let _ = (app, changes, by);
-        todo!()
+        let mut draft = self.parts.writer.draft_release(app).await?;
+        let (slug, config) = draft.current().await?.ok_or(ReleaseError::NoSuchApp)?;
+        let old = self.open(&config)?;
+        let vars = old.change(&changes)?;
+        let value = |vars: &ConfigVars, key: &ConfigKey| vars.get(key.as_str()).map(|value| value.expose_secret().to_owned());
+        let (set, removed): (Vec<_>, Vec<_>) =
+            changes.into_keys().filter(|key| value(&old, key) != value(&vars, key)).partition(|key| vars.get(key.as_str()).is_some());
+        if set.is_empty() && removed.is_empty() {
+            return Ok(None);
+        }
+        let names = |keys: &[ConfigKey]| keys.iter().map(ConfigKey::to_string).collect::<Vec<_>>();
+        let detail = json!({ "set": names(&set), "removed": names(&removed) });
+        let change = Change {
+            cause: Cause::Config { set, removed },
+            slug: slug.map_or(NewSlug::None, NewSlug::Stored),
+            vars,
+            event: Some(event(EventKind::Config, by, detail)),
+            status: status_for(slug),
+        };
+        let release = self.commit(draft, change, by).await?;
+        if slug.is_some() {
+            self.bring_up(&release);
+        }
+        Ok(Some(release))
     }
 
-    /// A new release with the slug and config of an older one: `Rollback to v46`.
+    /// A new release with the slug and config of an older one: `Rollback to v46`. Returns when it is
+    /// written; the dynos follow.
     pub async fn rollback(&self, app: AppId, to: ReleaseId, by: &Actor) -> Result<Release, ReleaseError> {
-        let _ = (app, to, by);
-        todo!()
+        let old = self.parts.reader.release(to).await?.filter(|old| old.app_id == app).ok_or(ReleaseError::NoSuchRelease)?;
+        let slug = old.slug_id.ok_or(ReleaseError::NotEligible(old.version))?;
+        let change = Change {
+            cause: Cause::Rollback(old.version),
+            slug: NewSlug::Stored(slug),
+            vars: self.config_of(to).await?,
+            event: Some(event(EventKind::Rollback, by, json!({ "to": old.version }))),
+            status: ReleaseStatus::Pending,
+        };
+        let draft = self.parts.writer.draft_release(app).await?;
+        let release = self.commit(draft, change, by).await?;
+        self.bring_up(&release);
+        Ok(release)
     }
 
     /// The config vars of the app's current release.
     pub async fn config(&self, app: AppId) -> Result<ConfigVars, ReleaseError> {
-        let _ = app;
-        todo!()
+        let current = self.parts.reader.current_release(app).await?.ok_or(ReleaseError::NoSuchApp)?;
+        self.config_of(current.id).await
     }
 
     /// The config vars a release had.
     pub async fn config_of(&self, release: ReleaseId) -> Result<ConfigVars, ReleaseError> {
-        let _ = release;
-        todo!()
+        let sealed = self.parts.reader.config_of_release(release).await?.ok_or(ReleaseError::NoSuchRelease)?;
+        self.open(&sealed)
     }
+
+    fn open(&self, config: &SealedConfig) -> Result<ConfigVars, ReleaseError> {
+        open_config(&self.parts.keys, config).map_err(|_| ReleaseError::Sealed)
+    }
+
+    /// One more release in the draft, its config sealed for its own row.
+    async fn write(&self, draft: &mut ReleaseDraft, change: Change<'_>, by: &Actor) -> Result<Release, ReleaseError> {
+        let (app_id, id) = (draft.app(), ConfigSetId::new());
+        let sealed = self.parts.keys.seal(&SealedConfig::place(app_id, id), &change.vars.to_json());
+        let new = NewRelease {
+            id: ReleaseId::new(),
+            description: change.cause.to_string(),
+            status: change.status,
+            slug: change.slug,
+            config: SealedConfig { id, app_id, sealed },
+            by,
+            event: change.event,
+            now: self.parts.clock.now(),
+        };
+        Ok(draft.write(new).await?)
+    }
+
+    async fn commit(&self, mut draft: ReleaseDraft, change: Change<'_>, by: &Actor) -> Result<Release, ReleaseError> {
+        let release = self.write(&mut draft, change, by).await?;
+        draft.commit().await?;
+        self.log(release.app_id, &release, by);
+        Ok(release)
+    }
+
+    fn log(&self, app: AppId, release: &Release, by: &Actor) {
+        self.parts.logs.api(app, format!("{} by user {}", release.description, by.email));
+        self.parts.logs.api(app, format!("Release {} created by user {}", release.version, by.email));
+    }
+
+    /// Has the dynos run a release and writes down what became of it. Goes on when the caller does
+    /// not wait: a request given up must not leave a release pending.
+    fn bring_up(&self, release: &Release) -> oneshot::Receiver<Result<(), DynoError>> {
+        let (tell, told) = oneshot::channel();
+        let (me, app, id) = (self.clone(), release.app_id, release.id);
+        self.parts.tasks.spawn(async move {
+            let outcome = me.parts.dynos.release(app).await;
+            if let Err(error) = me.write_outcome(app, id, outcome.is_ok()).await {
+                tracing::error!(%app, release = %id, %error, "the outcome of a release could not be written");
+            }
+            // Nobody may be waiting for it.
+            let _ = tell.send(outcome);
+        });
+        told
+    }
+
+    async fn write_outcome(&self, app: AppId, release: ReleaseId, up: bool) -> Result<(), ReleaseError> {
+        let now = self.parts.clock.now();
+        if up {
+            self.parts.writer.finish_release(release, ReleaseStatus::Succeeded, now).await?;
+        } else {
+            self.parts.writer.fail_release(app, release, now).await?;
+            self.parts.dynos.app_changed(app).await?;
+        }
+        Ok(())
+    }
+}
+
+fn status_for(slug: Option<SlugId>) -> ReleaseStatus {
+    if slug.is_some() { ReleaseStatus::Pending } else { ReleaseStatus::Succeeded }
+}
+
+fn event(kind: EventKind, by: &Actor, detail: serde_json::Value) -> NewEvent {
+    NewEvent { kind, actor: by.email.to_string(), detail }
 }

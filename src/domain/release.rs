@@ -41,6 +41,8 @@ pub enum ReleaseStatus {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Cause {
     Initial,
+    /// The second release of every app, as Heroku had it: a first deploy is v3.
+    EnableLogplex,
     /// The commit or label of what was built.
     Deploy(String),
     /// Keys set and keys removed; at least one of them.
@@ -56,6 +58,7 @@ impl fmt::Display for Cause {
         let join = |keys: &[ConfigKey]| keys.iter().map(ConfigKey::as_str).collect::<Vec<_>>().join(", ");
         match self {
             Cause::Initial => f.write_str("Initial release"),
+            Cause::EnableLogplex => f.write_str("Enable Logplex"),
             Cause::Deploy(commit) => write!(f, "Deploy {}", short_commit(commit)),
             Cause::Config { set, removed } if removed.is_empty() => write!(f, "Set {} config vars", join(set)),
             Cause::Config { set, removed } if set.is_empty() => write!(f, "Remove {} config vars", join(removed)),

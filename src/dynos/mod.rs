@@ -7,19 +7,22 @@ pub mod routes;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use secrecy::ExposeSecret;
 use tokio::sync::watch;
 
 use crate::{
     clock::Clock,
     config::Config,
     domain::{
-        AppId, DynoId, DynoName, DynoState, Plan, ProcessType, ReleaseId, Timestamp, Version, formation::Quantity, quota, user::Actor,
+        AppId, ConfigVars, DynoId, DynoName, DynoState, Plan, ProcessType, ReleaseId, Timestamp, Version, formation::Quantity, quota,
+        user::Actor,
     },
     engine::{Engine, Usage},
     logs::Logs,
     scheduler::Tasks,
+    secrets::{KeyRing, SecretError},
     slugs::Slugs,
-    store::{Reader, StoreError, Writer},
+    store::{Reader, StoreError, Writer, config_sets::SealedConfig},
 };
 pub use gate::{Entry, Gate, Lease, Refusal, Target, Waiting};
 pub use routes::{Route, Routes};
@@ -108,7 +111,7 @@ pub struct DynosParts {
     pub logs: Logs,
     pub slugs: Slugs,
     /// Opens config snapshots.
-    pub keys: Arc<crate::secrets::KeyRing>,
+    pub keys: Arc<KeyRing>,
     pub plan: Plan,
     /// This server's own id: what its containers and networks are labelled with.
     pub instance: Arc<str>,
@@ -219,4 +222,19 @@ impl Dynos {
         let _ = (dyno, port);
         todo!()
     }
+}
+
+/// Why a config snapshot cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error(transparent)]
+    Sealed(#[from] SecretError),
+    #[error("A config snapshot is damaged: {0}")]
+    Damaged(#[from] serde_json::Error),
+}
+
+/// Opens a config snapshot: only in the place it was sealed for.
+pub fn open_config(keys: &KeyRing, config: &SealedConfig) -> Result<ConfigVars, ConfigError> {
+    let json = keys.open(&SealedConfig::place(config.app_id, config.id), &config.sealed)?;
+    Ok(ConfigVars::from_json(json.expose_secret())?)
 }

@@ -152,6 +152,7 @@ impl From<AppError> for Fault {
             AppError::TooMany(_) => Fault::forbidden(message),
             AppError::Release(error) => error.into(),
             AppError::Dynos(error) => error.into(),
+            AppError::Build(error) => error.into(),
             AppError::Store(error) => error.into(),
         }
     }

@@ -4,7 +4,7 @@ use sqlx::{Sqlite, Transaction};
 
 use crate::{
     domain::{AppId, AppName, ReleaseId, Timestamp, UserId, app::App},
-    store::{Reader, StoreError, Writer},
+    store::{Reader, StoreError, Writer, releases::ReleaseDraft},
 };
 
 /// What a new row is made of; its number is given by the table.
@@ -63,6 +63,13 @@ impl Reader {
         Ok(select!("where a.name = ?", name).fetch_optional(&self.pool).await?.map(App::from))
     }
 
+    /// The app of that name or id, if `user` may touch it: the one query behind every tenancy check.
+    pub async fn accessible_app(&self, user: UserId, name_or_id: &str) -> Result<Option<App>, StoreError> {
+        let id: Option<AppId> = name_or_id.parse().ok();
+        let app = select!("where a.owner_id = ? and (a.id = ? or a.name = ?)", user, id, name_or_id).fetch_optional(&self.pool).await?;
+        Ok(app.map(App::from))
+    }
+
     /// All apps by name.
     pub async fn apps(&self) -> Result<Vec<App>, StoreError> {
         Ok(select!("order by a.name").fetch_all(&self.pool).await?.into_iter().map(App::from).collect())
@@ -75,14 +82,14 @@ impl Reader {
 }
 
 impl Writer {
-    /// Inserts an app if its owner has fewer than `limit`; false when not. A taken name is a
-    /// unique violation on `apps.name`. Numbers are never used again: the highest one ever given
-    /// is kept in `settings`.
-    pub async fn insert_app(&self, app: &NewApp, limit: u32) -> Result<bool, StoreError> {
+    /// Begins a new app if its owner has fewer than `limit`, None when not: the row exists once its
+    /// first release is committed. A taken name is a unique violation on `apps.name`. Numbers are
+    /// never used again: the highest one ever given is kept in `settings`.
+    pub async fn draft_app(&self, app: &NewApp, limit: u32) -> Result<Option<ReleaseDraft>, StoreError> {
         let mut tx = self.begin().await?;
         let owned = sqlx::query_scalar!("select count(*) from apps where owner_id = ?", app.owner).fetch_one(&mut *tx).await?;
         if owned >= i64::from(limit) {
-            return Ok(false);
+            return Ok(None);
         }
         let number = next_number(&mut tx).await?;
         sqlx::query!(
@@ -97,8 +104,7 @@ impl Writer {
         )
         .execute(&mut *tx)
         .await?;
-        tx.commit().await?;
-        Ok(true)
+        Ok(Some(ReleaseDraft::new(tx, app.id)))
     }
 
     /// Renames an app; a taken name is a unique violation on `apps.name`. False: no such app.

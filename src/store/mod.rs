@@ -2,7 +2,7 @@
 //! pool). One file a table; every query is checked at build time. Never hold the writer over a
 //! network await.
 
-pub mod access;
+pub mod app_activity;
 pub mod apps;
 mod awake_spans;
 pub mod builds;

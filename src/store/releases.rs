@@ -68,7 +68,7 @@ pub struct NewRelease<'a> {
     pub slug: NewSlug<'a>,
     pub config: SealedConfig,
     pub by: &'a Actor,
-    pub event: NewEvent,
+    pub event: Option<NewEvent>,
     pub now: Timestamp,
 }
 
@@ -81,7 +81,7 @@ pub struct ReleaseDraft {
 
 impl Writer {
     pub async fn draft_release(&self, app: AppId) -> Result<ReleaseDraft, StoreError> {
-        Ok(ReleaseDraft { tx: self.begin().await?, app })
+        Ok(ReleaseDraft::new(self.begin().await?, app))
     }
 
     /// Sets the status of a release that is still pending. False when it was not.
@@ -115,6 +115,15 @@ impl Writer {
 }
 
 impl ReleaseDraft {
+    pub(super) fn new(tx: Transaction<'static, Sqlite>, app: AppId) -> ReleaseDraft {
+        ReleaseDraft { tx, app }
+    }
+
+    /// The app whose release this is.
+    pub fn app(&self) -> AppId {
+        self.app
+    }
+
     /// The current release and its config snapshot; None for an app that is gone or was just made.
     pub async fn current(&mut self) -> Result<Option<(Option<SlugId>, SealedConfig)>, StoreError> {
         let Some(config) = config_sets::current(&mut self.tx, self.app).await? else {
@@ -129,8 +138,8 @@ impl ReleaseDraft {
         Ok(Some((slug, config)))
     }
 
-    /// Writes the release as the app's current one and commits.
-    pub async fn write(mut self, new: NewRelease<'_>) -> Result<Release, StoreError> {
+    /// Writes the release as the app's current one; `commit` makes it true.
+    pub async fn write(&mut self, new: NewRelease<'_>) -> Result<Release, StoreError> {
         let NewRelease { id, description, status, slug, config, by, event, now } = new;
         let slug_id = match slug {
             NewSlug::None => None,
@@ -141,9 +150,22 @@ impl ReleaseDraft {
             }
         };
         config_sets::insert(&mut self.tx, &config, now).await?;
-        let version = self.insert(id, &description, status, (slug_id, config.id), by, now).await?;
+        let mut release = Release {
+            id,
+            app_id: self.app,
+            version: Version(0), // given by the insert
+            description,
+            status,
+            slug_id,
+            user_id: Some(by.id),
+            user_email: by.email.to_string(),
+            created_at: now,
+            updated_at: now,
+            current: true,
+        };
+        release.version = self.insert(&release, config.id).await?;
         sqlx::query!(
-            "update apps set current_release_id = ?, updated_at = ?, released_at = iif(?, ?, released_at) where id = ?",
+            "update apps set current_release_id = ?, updated_at = ?, released_at = iif(? is null, released_at, ?) where id = ?",
             id,
             now,
             slug_id,
@@ -152,50 +174,34 @@ impl ReleaseDraft {
         )
         .execute(&mut *self.tx)
         .await?;
-        events::insert(&mut *self.tx, self.app, &event, now).await?;
-        self.tx.commit().await?;
-        let (user_id, user_email) = (Some(by.id), by.email.to_string());
-        Ok(Release {
-            id,
-            app_id: self.app,
-            version,
-            description,
-            status,
-            slug_id,
-            user_id,
-            user_email,
-            created_at: now,
-            updated_at: now,
-            current: true,
-        })
+        if let Some(event) = event {
+            events::insert(&mut *self.tx, self.app, &event, now).await?;
+        }
+        Ok(release)
     }
 
-    async fn insert(
-        &mut self,
-        id: ReleaseId,
-        description: &str,
-        status: ReleaseStatus,
-        (slug, config): (Option<SlugId>, ConfigSetId),
-        by: &Actor,
-        now: Timestamp,
-    ) -> Result<Version, StoreError> {
-        let email = by.email.as_str();
+    pub async fn commit(self) -> Result<(), StoreError> {
+        Ok(self.tx.commit().await?)
+    }
+
+    /// Inserts the row under the next number of its app.
+    async fn insert(&mut self, release: &Release, config: ConfigSetId) -> Result<Version, StoreError> {
         let version = sqlx::query_scalar!(
             r#"insert into releases (id, app_id, version, description, status, slug_id, config_set_id, user_id, user_email,
                                      created_at, updated_at)
                values (?, ?, (select coalesce(max(version), 0) + 1 from releases where app_id = ?), ?, ?, ?, ?, ?, ?, ?, ?)
                returning version as "version: Version""#,
-            id,
+            release.id,
             self.app,
             self.app,
-            description,
-            status,
-            slug,
+            release.description,
+            release.status,
+            release.slug_id,
             config,
-            by.id,
-            email,
-            now,
-            now
+            release.user_id,
+            release.user_email,
+            release.created_at,
+            release.updated_at
         )
         .fetch_one(&mut *self.tx)
         .await?;
