@@ -1,0 +1,183 @@
+"""What the benches stand on: a Siesta of its own on a data folder of its own, and the Docker API."""
+
+import base64
+import http.client
+import json
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import tempfile
+import time
+
+SOCKET = os.environ.get("SIESTA_DOCKER_SOCKET", "/var/run/docker.sock")
+
+
+class Failed(Exception):
+    """A request failed or an answer was wrong: the bench is void."""
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self):
+        super().__init__("docker", timeout=120)
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(SOCKET)
+
+
+def docker(method, path, body=None):
+    """One call of the Docker API; the decoded answer."""
+    connection = UnixConnection()
+    headers = {"Content-Type": "application/json"} if body is not None else {}
+    connection.request(method, path, None if body is None else json.dumps(body), headers)
+    answer = connection.getresponse()
+    text = answer.read()
+    connection.close()
+    if answer.status >= 400:
+        raise Failed(f"docker {method} {path}: {answer.status} {text[:300]!r}")
+    return json.loads(text) if text.strip().startswith((b"{", b"[")) else None
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def first_byte(address, host, path="/", timeout=90):
+    """Seconds from connecting until the first byte of the answer, and (status, body)."""
+    begun = time.perf_counter()
+    with socket.create_connection(address, timeout=timeout) as one:
+        one.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        data = one.recv(65536)
+        took = time.perf_counter() - begun
+        while more := one.recv(65536):
+            data += more
+    head, _, body = data.partition(b"\r\n\r\n")
+    if not head:
+        raise Failed(f"{host}: the connection was closed without an answer")
+    return took, (int(head.split(b" ")[1]), body)
+
+
+class Stand:
+    """A running `siesta serve`. Use it in a `with`: everything it made is removed at the end."""
+
+    email = "bench@example.org"
+
+    def __init__(self, **settings):
+        self.binary = os.environ["SIESTA_BINARY"]
+        self.data = tempfile.mkdtemp(prefix="siesta-bench-")
+        self.port = free_port()
+        self.env = {
+            **{key: value for key, value in os.environ.items() if not key.startswith("SIESTA_LISTEN")},
+            "SIESTA_DATA_DIR": self.data,
+            "SIESTA_LISTEN": f"127.0.0.1:{self.port}",
+            "SIESTA_LISTEN_TLS": "127.0.0.1:0",
+            "SIESTA_NETWORK_RANGE": "10.251.0.0/16",
+            **settings,
+        }
+
+    def __enter__(self):
+        self.log = open(os.path.join(self.data, "server.log"), "wb")
+        self.process = subprocess.Popen([self.binary, "serve"], env=self.env, stdout=self.log, stderr=self.log)
+        try:
+            self.within(60, lambda: self.siesta("status", check=False).returncode == 0, "the server did not come up")
+            self.siesta("user", "create", self.email, "--admin", input="correct horse battery staple\n")
+            self.token = self.siesta("token", "create", self.email).stdout.strip().splitlines()[-1].split()[-1]
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(self, *_):
+        instance = None
+        answer = self.siesta("status", check=False)
+        if answer.returncode == 0:
+            instance = json.loads(answer.stdout).get("instance")
+        self.process.terminate()
+        try:
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        if instance:
+            self.remove_all("siesta.instance=" + instance)
+        shutil.rmtree(self.data, ignore_errors=True)
+
+    @staticmethod
+    def remove_all(label):
+        filters = "filters=" + json.dumps({"label": [label]}).replace(" ", "").replace('"', "%22").replace("{", "%7B").replace("}", "%7D")
+        for one in docker("GET", "/containers/json?all=1&" + filters) or []:
+            docker("DELETE", f"/containers/{one['Id']}?force=1&v=1")
+        for one in docker("GET", "/networks?" + filters) or []:
+            docker("DELETE", f"/networks/{one['Id']}")
+        for one in (docker("GET", "/volumes?" + filters) or {}).get("Volumes") or []:
+            docker("DELETE", f"/volumes/{one['Name']}")
+        for one in docker("GET", "/images/json?all=0&" + filters) or []:
+            docker("DELETE", f"/images/{one['Id']}?force=1")
+
+    def siesta(self, *arguments, input="", check=True):
+        answer = subprocess.run([self.binary, *arguments], env=self.env, input=input, capture_output=True, text=True)
+        if check and answer.returncode != 0:
+            raise Failed(f"siesta {' '.join(arguments)}: {answer.stdout[-2000:]}{answer.stderr}")
+        return answer
+
+    @staticmethod
+    def within(seconds, ready, otherwise, pause=0.05):
+        end = time.monotonic() + seconds
+        while not ready():
+            if time.monotonic() > end:
+                raise Failed(otherwise)
+            time.sleep(pause)
+
+    def api(self, method, path, body=None):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        credentials = base64.b64encode(f":{self.token}".encode()).decode()
+        headers = {
+            "Accept": "application/vnd.heroku+json; version=3",
+            "Authorization": "Basic " + credentials,
+            "Content-Type": "application/json",
+            "Host": "localhost",
+        }
+        connection.request(method, path, None if body is None else json.dumps(body), headers)
+        answer = connection.getresponse()
+        text = answer.read()
+        connection.close()
+        if answer.status >= 400:
+            raise Failed(f"{method} {path}: {answer.status} {text[:300]!r}")
+        return json.loads(text) if text else None
+
+    def deploy(self, app, folder):
+        """Deploys a folder; seconds until the command ended."""
+        begun = time.perf_counter()
+        self.siesta("deploy", "--app", app, folder)
+        return time.perf_counter() - begun
+
+    def get(self, app, path="/"):
+        took, answer = first_byte(("127.0.0.1", self.port), f"{app}.localhost:{self.port}", path)
+        if answer[0] != 200:
+            raise Failed(f"{app} answered {answer[0]}: {answer[1][:300]!r}")
+        return took, answer
+
+    def running(self, app=None):
+        """The containers of this server that run, as Docker lists them."""
+        instance = json.loads(self.siesta("status").stdout)["instance"]
+        labels = ["siesta.instance=" + instance, "siesta.kind=dyno"]
+        filters = json.dumps({"label": labels, "status": ["running"]})
+        from urllib.parse import quote
+
+        return docker("GET", "/containers/json?filters=" + quote(filters))
+
+
+def summary(values, unit=1000.0):
+    """Median, 99th percentile and spread in milliseconds (or another unit)."""
+    ordered = sorted(value * unit for value in values)
+    p99 = ordered[min(len(ordered) - 1, round(0.99 * (len(ordered) - 1)))]
+    return statistics.median(ordered), p99, ordered[0], ordered[-1]
+
+
+def print_row(name, values, unit="ms", scale=1000.0):
+    median, p99, low, high = summary(values, scale)
+    print(f"  {name:<34} median {median:9.1f} {unit}   p99 {p99:9.1f}   min {low:9.1f}   max {high:9.1f}   n={len(values)}")
