@@ -1,7 +1,19 @@
 //! What machines wrote, made safe for a page (security.md SR17): colours become classes, every
 //! other control sequence, control character and direction override is dropped, the rest is escaped.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
+
+/// HTML of our own making: `to_html` alone makes it, so templates need no `safe`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Markup(String);
+
+impl fmt::Display for Markup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl askama::filters::HtmlSafe for Markup {}
 
 /// The colours and weights in force; numbers are those of the SGR table.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -58,7 +70,7 @@ impl Style {
 }
 
 /// One line as HTML: text and `<span class>` only.
-pub fn to_html(line: &str) -> String {
+pub fn to_html(line: &str) -> Markup {
     let mut html = String::with_capacity(line.len() + 16);
     let (mut style, mut open) = (Style::default(), false);
     let mut rest = line;
@@ -90,7 +102,7 @@ pub fn to_html(line: &str) -> String {
     if open {
         html.push_str("</span>");
     }
-    html
+    Markup(html)
 }
 
 /// The same line without any sequence, for places that show plain text.
@@ -153,6 +165,10 @@ fn split_sequence(first: char, rest: &str) -> (Option<&str>, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn to_html(line: &str) -> String {
+        super::to_html(line).0
+    }
 
     #[test]
     fn colours_become_classes_and_are_closed() {

@@ -13,6 +13,7 @@ use crate::{
     http::{CurrentUser, Fault},
     web::{
         Page, Web,
+        app::unfinished,
         cx::Cx,
         form::Form,
         front::{Sent, fields},
@@ -62,7 +63,7 @@ pub async fn list(State(web): State<Web>, cx: Cx, CurrentUser(user): CurrentUser
     let mut rows = Vec::new();
     for app in web.reader.apps_of(user.id).await? {
         let status = state::status(&web, app.id);
-        let building = false;
+        let building = unfinished(&web, &app).await?.is_some();
         rows.push(Row {
             state: Pill::of(&cx, status.as_ref(), building),
             release: web.reader.current_release(app.id).await?.map(|release| said(&release)),
@@ -111,7 +112,7 @@ pub async fn create(State(web): State<Web>, cx: Cx, CurrentUser(user): CurrentUs
     if suggest.is_some() {
         let name = AppName::generate(rand::random());
         let hint = NameHint::Free(web.config.web_url(name.as_str()));
-        return Ok(page(StatusCode::OK, &NewPage { cx, form: Form::default().with("name", name.as_str()), hint }));
+        return Ok(page(StatusCode::OK, &NewPage { cx, form: Form::default().filled("name", name.as_str()), hint }));
     }
     let name = match typed.as_str() {
         "" => None,
@@ -131,5 +132,5 @@ pub async fn create(State(web): State<Web>, cx: Cx, CurrentUser(user): CurrentUs
 
 fn refuse(cx: Cx, typed: &str, field: &'static str, text: String) -> Response {
     let hint = if field == "name" { NameHint::Refused(text.clone()) } else { NameHint::Empty };
-    page(StatusCode::UNPROCESSABLE_ENTITY, &NewPage { cx, form: Form::default().with("name", typed).wrong(field, text), hint })
+    page(StatusCode::UNPROCESSABLE_ENTITY, &NewPage { cx, form: Form::default().filled("name", typed).wrong(field, text), hint })
 }

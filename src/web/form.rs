@@ -11,7 +11,7 @@ pub struct Form {
 
 impl Form {
     /// A value to show in the form. Never a password or a token.
-    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Form {
+    pub fn filled(mut self, name: &'static str, value: impl Into<String>) -> Form {
         self.values.insert(name, value.into());
         self
     }

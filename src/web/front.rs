@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::{
     extract::{Path, Query, State},
-    response::{IntoResponse, Redirect, Response},
+    response::{IntoResponse, Redirect},
 };
 use http::{HeaderMap, StatusCode, request::Parts};
 use secrecy::{ExposeSecret, SecretString};
@@ -73,7 +73,8 @@ fn refused(lang: Lang, form: Form, error: AccountError) -> Result<(StatusCode, F
     Ok((status, form.wrong(field, text)))
 }
 
-fn word(mode: SignUp) -> &'static str {
+/// The value of a radio button of the sign-up question.
+pub fn mode_word(mode: SignUp) -> &'static str {
     match mode {
         SignUp::Open => "open",
         SignUp::Invite => "invite",
@@ -83,7 +84,7 @@ fn word(mode: SignUp) -> &'static str {
 
 /// What a radio button of the sign-up question means.
 pub fn sign_up_mode(word: &str) -> Option<SignUp> {
-    [SignUp::Open, SignUp::Invite, SignUp::Closed].into_iter().find(|mode| self::word(*mode) == word)
+    [SignUp::Open, SignUp::Invite, SignUp::Closed].into_iter().find(|mode| mode_word(*mode) == word)
 }
 
 pub async fn claim_page(State(web): State<Web>, cx: Cx) -> Page {
@@ -91,7 +92,7 @@ pub async fn claim_page(State(web): State<Web>, cx: Cx) -> Page {
         return Ok(Redirect::to("/login").into_response());
     }
     let mode = if web.config.options.listen.ip().is_loopback() { SignUp::Open } else { SignUp::Invite };
-    Ok(page(StatusCode::OK, &ClaimPage { cx, form: Form::default().with("sign_up", word(mode)) }))
+    Ok(page(StatusCode::OK, &ClaimPage { cx, form: Form::default().filled("sign_up", mode_word(mode)) }))
 }
 
 #[derive(Deserialize)]
@@ -109,7 +110,7 @@ pub async fn claim(State(web): State<Web>, cx: Cx, parts: Parts, sent: Sent<Clai
     match web.accounts.claim(&token, &email, &password, mode, &origin_of(&parts)).await {
         Ok((_, session)) => Ok(see_other("/apps", [session_cookie(&web.config, &session), cx.flash(true, "flash-claimed", "")])),
         Err(error) => {
-            let form = Form::default().with("email", email).with("sign_up", sign_up);
+            let form = Form::default().filled("email", email).filled("sign_up", sign_up);
             let (status, form) = refused(cx.lang, form, error)?;
             Ok(page(status, &ClaimPage { cx, form }))
         }
@@ -127,7 +128,7 @@ pub async fn login_page(State(web): State<Web>, cx: Cx, MaybeUser(user): MaybeUs
         return Ok(Redirect::to(local_path(&query.next)).into_response());
     }
     let open = web.accounts.sign_up_mode().await? == SignUp::Open;
-    Ok(page(StatusCode::OK, &LoginPage { cx, form: Form::default().with("next", query.next), open }))
+    Ok(page(StatusCode::OK, &LoginPage { cx, form: Form::default().filled("next", query.next), open }))
 }
 
 #[derive(Deserialize)]
@@ -143,7 +144,7 @@ pub async fn log_in(State(web): State<Web>, cx: Cx, parts: Parts, sent: Sent<Log
     match web.accounts.log_in(&email, &password, &origin_of(&parts)).await {
         Ok((_, session)) => Ok(see_other(local_path(&next), [session_cookie(&web.config, &session)])),
         Err(error) => {
-            let form = Form::default().with("email", email).with("next", next);
+            let form = Form::default().filled("email", email).filled("next", next);
             let (status, form) = refused(cx.lang, form, error)?;
             let open = web.accounts.sign_up_mode().await? == SignUp::Open;
             Ok(page(status, &LoginPage { cx, form, open }))
@@ -169,7 +170,7 @@ pub async fn sign_up_page(State(web): State<Web>, cx: Cx) -> Page {
 }
 
 pub async fn invite_page(cx: Cx, Path(token): Path<String>) -> Page {
-    Ok(page(StatusCode::OK, &SignUpPage { cx, form: Form::default().with("invite", token), allowed: true, refusal: String::new() }))
+    Ok(page(StatusCode::OK, &SignUpPage { cx, form: Form::default().filled("invite", token), allowed: true, refusal: String::new() }))
 }
 
 #[derive(Deserialize)]
@@ -186,7 +187,7 @@ pub async fn sign_up(State(web): State<Web>, cx: Cx, parts: Parts, sent: Sent<Si
     match web.accounts.sign_up(&email, &password, link.as_ref(), &origin_of(&parts)).await {
         Ok((_, session)) => Ok(see_other("/apps", [session_cookie(&web.config, &session)])),
         Err(error) => {
-            let form = Form::default().with("email", email).with("invite", invite);
+            let form = Form::default().filled("email", email).filled("invite", invite);
             let (status, form) = refused(cx.lang, form, error)?;
             Ok(page(status, &SignUpPage { cx, form, allowed: true, refusal: String::new() }))
         }
@@ -244,6 +245,5 @@ async fn set_theme(web: &Web, cx: &Cx, user: Option<UserId>, theme: Option<Theme
     if let Some(user) = user {
         web.accounts.set_theme(user, theme.map(Theme::code)).await?;
     }
-    let response: Response = see_other(back, [cx.theme_cookie(theme)]);
-    Ok(response)
+    Ok(see_other(back, [cx.theme_cookie(theme)]))
 }

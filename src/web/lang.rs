@@ -112,6 +112,11 @@ pub fn clock_time(at: Timestamp) -> String {
     at.to_jiff().strftime("%H:%M").to_string()
 }
 
+/// Memory in MB as Heroku counts it: `512 MB` are 512 MiB.
+pub fn mebibytes(count: i64) -> String {
+    format!("{} MB", count / (1024 * 1024))
+}
+
 /// Bytes as people read them: `184 MB`.
 pub fn bytes(count: u64) -> String {
     match count {

@@ -4,12 +4,12 @@
 //! Order of the layers, from outside: request id, security headers, session, context of the page
 //! (which renders faults), claim, origin check.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use askama::Template;
 use axum::{
     Router,
-    extract::{FromRef, Request, State},
+    extract::{DefaultBodyLimit, FromRef, Request, State},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{Html, IntoResponse, Redirect, Response},
     routing::{get, post},
@@ -23,6 +23,7 @@ use crate::{
     builder::Builder,
     clock::Clock,
     config::Config,
+    domain::Plan,
     dynos::Dynos,
     http::{Fault, authenticate_session, request_id, require_same_origin, security_headers},
     logs::Logs,
@@ -30,15 +31,23 @@ use crate::{
     store::Reader,
 };
 
+mod account;
+mod activity;
 mod ansi;
+mod app;
 mod apps;
 mod assets;
+mod builds;
 mod cx;
 mod form;
+mod formation;
 mod front;
 mod lang;
+mod log;
 mod oops;
+mod overview;
 mod say;
+mod settings;
 mod state;
 
 /// What the pages stand on.
@@ -53,6 +62,13 @@ pub struct Web {
     pub releases: Releases,
     pub dynos: Dynos,
     pub logs: Logs,
+}
+
+impl Web {
+    /// Time without visitors after which an app falls asleep here.
+    fn idle_after(&self) -> Duration {
+        self.config.options.idle_after.map_or(Plan::free().idle_after, Duration::from_secs_f64)
+    }
 }
 
 impl FromRef<Web> for Reader {
@@ -87,11 +103,17 @@ pub fn router(web: Web) -> Router {
         .route("/", get(async || Redirect::to("/apps")))
         .route("/apps", get(apps::list))
         .route("/new", get(apps::new_page).post(apps::create))
-        .route("/new/check", get(apps::check_name));
+        .route("/new/check", get(apps::check_name))
+        .route("/account", get(account::account))
+        .route("/account/tokens", post(account::create_token))
+        .route("/account/tokens/{token}/revoke", post(account::revoke_token))
+        .route("/account/sign-up", post(account::set_sign_up))
+        .route("/account/invite", post(account::invite));
     let missing = async || Fault::not_found("page");
     let wrong_method = async || Fault { status: StatusCode::METHOD_NOT_ALLOWED, ..Fault::bad_request("") };
     let layered = front
         .merge(pages)
+        .nest("/apps/{app}", app_pages())
         .fallback(missing)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn(require_same_origin))
@@ -105,6 +127,31 @@ pub fn router(web: Web) -> Router {
         .layer(from_fn(request_id))
         .layer(tower_http::compression::CompressionLayer::new())
         .with_state(web)
+}
+
+/// The pages of one app; every handler takes an `AppAccess`.
+fn app_pages() -> Router<Web> {
+    Router::new()
+        .route("/", get(overview::overview))
+        .route("/events", get(overview::events))
+        .route("/resources", get(formation::resources))
+        .route("/scale", post(formation::scale))
+        .route("/restart", post(formation::restart))
+        .route("/wake", post(formation::wake))
+        .route("/deploy", get(builds::deploy_page).post(builds::upload).layer(DefaultBodyLimit::disable()))
+        .route("/builds/{build}", get(builds::build_page))
+        .route("/builds/{build}/output", get(builds::output))
+        .route("/builds/{build}/cancel", post(builds::cancel))
+        .route("/activity", get(activity::activity))
+        .route("/rollback", post(activity::roll_back))
+        .route("/logs", get(log::logs))
+        .route("/logs/tail", get(log::tail))
+        .route("/settings", get(settings::settings))
+        .route("/rename", post(settings::rename))
+        .route("/config", post(settings::set_var))
+        .route("/config/remove", post(settings::remove_var))
+        .route("/maintenance", post(settings::maintenance))
+        .route("/delete", post(settings::delete))
 }
 
 /// Layer: until an administrator exists every page leads to the claim.

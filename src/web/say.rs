@@ -4,6 +4,7 @@
 use crate::{
     accounts::{AccountError, PasswordError},
     apps::AppError,
+    builder::BuildError,
     domain::{AppNameError, config_var::ConfigVarError},
     dynos::DynoError,
     web::lang::Lang,
@@ -71,4 +72,14 @@ pub fn config_var(lang: Lang, error: &ConfigVarError) -> String {
         ConfigVarError::ValueTooLarge(key) => lang.with("var-large", &[("key", key)]),
         ConfigVarError::TotalTooLarge => lang.t("var-total"),
     }
+}
+
+/// Why an upload was not taken. A sentence about the source itself stays as it was written.
+pub fn build(lang: Lang, error: &BuildError) -> Option<String> {
+    Some(match error {
+        BuildError::NotUploaded => lang.t("upload-missing"),
+        BuildError::TooLarge(limit) => lang.with("upload-large", &[("limit", &limit.to_string())]),
+        BuildError::Rejected(sentence) => sentence.clone(),
+        _ => return None,
+    })
 }

@@ -1,0 +1,152 @@
+//! What happened to an app, and its releases with their way back.
+
+use askama::Template;
+use axum::extract::State;
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{
+    apps::App,
+    domain::{
+        ReleaseStatus, Timestamp, Version,
+        event::{Event, EventKind},
+        release::Release,
+    },
+    http::{AppAccess, Fault},
+    web::{
+        Page, Web,
+        app::{Head, Seen, Tab},
+        cx::Cx,
+        front::{Sent, fields},
+        page, see_other,
+    },
+};
+
+#[derive(Template)]
+#[template(path = "activity.html")]
+struct ActivityPage {
+    cx: Cx,
+    head: Head,
+    feed: Vec<Entry>,
+    releases: Vec<ReleaseRow>,
+}
+
+/// One entry of the feed.
+pub struct Entry {
+    pub icon: &'static str,
+    pub class: &'static str,
+    pub text: String,
+    pub by: String,
+    pub at: Timestamp,
+}
+
+struct ReleaseRow {
+    version: String,
+    description: String,
+    icon: &'static str,
+    class: &'static str,
+    by: String,
+    at: Timestamp,
+    current: bool,
+    /// It has code to go back to.
+    eligible: bool,
+}
+
+/// The newest entries of an app's feed.
+pub async fn feed(web: &Web, cx: &Cx, app: &App, count: u32) -> Result<Vec<Entry>, Fault> {
+    Ok(web.reader.events(app.id, count).await?.into_iter().map(|event| entry(cx, event)).collect())
+}
+
+fn entry(cx: &Cx, event: Event) -> Entry {
+    let word = |name: &str| spoken(&event.detail[name]);
+    let (icon, class, text) = match event.kind {
+        EventKind::Deploy => ("rocket", "ok", cx.t1("did-deploy", "commit", word("commit"))),
+        EventKind::Config => ("key-round", "", config_text(cx, &event.detail)),
+        EventKind::Rollback => ("rotate-ccw", "", cx.t1("did-rollback", "version", format!("v{}", word("to").trim_start_matches('v')))),
+        EventKind::Scale => ("layers", "", cx.t1("did-scale", "formation", formation_text(&event.detail))),
+        EventKind::Wake => ("sun", "ok", cx.t("did-wake")),
+        EventKind::Sleep => ("moon", "sleep", cx.t("did-sleep")),
+        EventKind::Rest => ("moon", "sleep", cx.t("did-rest")),
+        EventKind::Crash => ("circle-x", "bad", cx.t1("did-crash", "dyno", word("dyno"))),
+        EventKind::Rename => ("pencil", "", cx.t1("did-rename", "name", word("name"))),
+        EventKind::Maintenance if event.detail["on"] == true => ("wrench", "", cx.t("did-maintenance-on")),
+        EventKind::Maintenance => ("wrench", "", cx.t("did-maintenance-off")),
+    };
+    let by = if event.actor.is_empty() { why(cx, &word("why")) } else { event.actor };
+    Entry { icon, class, text, by, at: event.at }
+}
+
+/// Why the platform did it.
+fn why(cx: &Cx, word: &str) -> String {
+    match word {
+        "request" => cx.t("why-request"),
+        "hand" => cx.t("why-hand"),
+        "release" => cx.t("why-release"),
+        "rested" => cx.t("why-rested"),
+        "idle" => cx.t("why-idle"),
+        other => other.to_owned(),
+    }
+}
+
+/// A JSON value as words: lists with commas, objects not at all.
+fn spoken(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        Value::Array(items) => items.iter().map(spoken).collect::<Vec<_>>().join(", "),
+        Value::Null | Value::Bool(_) | Value::Object(_) => String::new(),
+    }
+}
+
+fn config_text(cx: &Cx, detail: &Value) -> String {
+    let (set, removed) = (spoken(&detail["set"]), spoken(&detail["removed"]));
+    match (set.is_empty(), removed.is_empty()) {
+        (_, true) => cx.t1("did-set", "keys", set),
+        (true, false) => cx.t1("did-remove", "keys", removed),
+        (false, false) => format!("{}; {}", cx.t1("did-set", "keys", set), cx.t1("did-remove", "keys", removed)),
+    }
+}
+
+fn formation_text(detail: &Value) -> String {
+    let counts = detail.as_object().into_iter().flatten();
+    counts.map(|(name, count)| format!("{name}={}", spoken(count))).collect::<Vec<_>>().join(", ")
+}
+
+pub async fn activity(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: AppAccess) -> Page {
+    let Seen { head, .. } = Head::see(&web, &cx, &app, Tab::Activity).await?;
+    let feed = feed(&web, &cx, &app, 100).await?;
+    let releases = web.reader.releases(app.id).await?.into_iter().map(row).collect();
+    Ok(page(StatusCode::OK, &ActivityPage { cx, head, feed, releases }))
+}
+
+fn row(release: Release) -> ReleaseRow {
+    let (icon, class) = match release.status {
+        ReleaseStatus::Succeeded => ("circle-check", "ok"),
+        ReleaseStatus::Pending => ("clock", ""),
+        ReleaseStatus::Failed => ("circle-x", "bad"),
+    };
+    ReleaseRow {
+        version: release.version.to_string(),
+        description: release.description,
+        icon,
+        class,
+        by: release.user_email,
+        at: release.created_at,
+        current: release.current,
+        eligible: release.slug_id.is_some() && release.status == ReleaseStatus::Succeeded,
+    }
+}
+
+#[derive(Deserialize)]
+pub struct RollBack {
+    version: String,
+}
+
+pub async fn roll_back(State(web): State<Web>, cx: Cx, AppAccess { app, by }: AppAccess, sent: Sent<RollBack>) -> Page {
+    let version: Version = fields(sent)?.version.parse().map_err(Fault::invalid)?;
+    let release = web.reader.release_by_version(app.id, version).await?.ok_or_else(|| Fault::not_found("release"))?;
+    let made = web.releases.rollback(app.id, release.id, &by).await?;
+    let back = format!("/apps/{}/activity", app.name);
+    Ok(see_other(&back, [cx.flash(true, "flash-rolled-back", &format!("{version} → {}", made.version))]))
+}

@@ -1,0 +1,148 @@
+//! Process types and dynos: the table with steppers, the Resources page, scale, restart, wake.
+
+use askama::Template;
+use axum::extract::State;
+use http::StatusCode;
+use serde::Deserialize;
+
+use crate::{
+    apps::App,
+    domain::{DynoState, Plan, ProcessType, Timestamp, formation::Quantity},
+    dynos::{AppStatus, DynoError, DynoView, Which},
+    http::{AppAccess, Fault},
+    web::{
+        Page, Web,
+        app::{Head, Seen, Tab},
+        cx::Cx,
+        front::{Sent, fields},
+        lang, page, say, see_other,
+        state::Pill,
+    },
+};
+
+#[derive(Template)]
+#[template(path = "resources.html")]
+struct ResourcesPage {
+    cx: Cx,
+    head: Head,
+    formation: Vec<Process>,
+    dynos: Vec<Dyno>,
+    plan: String,
+}
+
+/// One process type.
+pub struct Process {
+    pub name: String,
+    pub command: String,
+    pub state: Pill,
+    pub count: u32,
+    /// The plan has no room for another dyno of it.
+    pub full: bool,
+}
+
+struct Dyno {
+    name: String,
+    state: Pill,
+    version: String,
+    since: Timestamp,
+}
+
+/// The process types of an app with their counts, in Procfile order.
+pub async fn processes(web: &Web, cx: &Cx, app: &App, status: Option<&AppStatus>) -> Result<Vec<Process>, Fault> {
+    let limit = Plan::free().dynos_per_type;
+    let dynos = status.map_or(&[][..], |status| &status.dynos);
+    let rows = web.dynos.formation(app.id).await?;
+    let state = |process_type: &ProcessType| {
+        dynos.iter().filter(|dyno| dyno.name.process_type == *process_type).map(|dyno| dyno.state).min_by_key(rank)
+    };
+    let process = |row: crate::dynos::FormationRow| Process {
+        state: dyno_pill(cx, state(&row.process_type).unwrap_or(DynoState::Down)),
+        name: row.process_type.to_string(),
+        command: row.command,
+        count: row.quantity,
+        full: row.quantity >= limit,
+    };
+    Ok(rows.into_iter().map(process).collect())
+}
+
+/// The state of several dynos is that of the worst.
+fn rank(state: &DynoState) -> u8 {
+    match state {
+        DynoState::Crashed => 0,
+        DynoState::Starting => 1,
+        DynoState::Up => 2,
+        DynoState::Idle => 3,
+        DynoState::Down | DynoState::Complete => 4,
+    }
+}
+
+fn dyno_pill(cx: &Cx, state: DynoState) -> Pill {
+    let (class, word) = match state {
+        DynoState::Up => ("ok", cx.t("dyno-up")),
+        DynoState::Starting => ("warn live", cx.t("dyno-starting")),
+        DynoState::Crashed => ("bad", cx.t("state-crashed")),
+        DynoState::Idle => ("sleep", cx.t("state-asleep")),
+        DynoState::Down | DynoState::Complete => ("off", cx.t("state-off")),
+    };
+    Pill { class, word }
+}
+
+fn dyno(cx: &Cx, view: &DynoView) -> Dyno {
+    Dyno { name: view.name.to_string(), state: dyno_pill(cx, view.state), version: view.version.to_string(), since: view.since }
+}
+
+pub async fn resources(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: AppAccess) -> Page {
+    let Seen { head, status, .. } = Head::see(&web, &cx, &app, Tab::Resources).await?;
+    let formation = processes(&web, &cx, &app, status.as_ref()).await?;
+    let dynos = status.iter().flat_map(|status| &status.dynos).map(|view| dyno(&cx, view)).collect();
+    let free = Plan::free();
+    let values = [
+        ("memory", &*lang::mebibytes(free.memory_bytes)),
+        ("types", &free.process_types.to_string()),
+        ("dynos", &free.dynos_per_type.to_string()),
+        ("idle", &lang::rough(web.idle_after())),
+    ];
+    let plan = cx.lang.with("plan-text", &values);
+    Ok(page(StatusCode::OK, &ResourcesPage { cx, head, formation, dynos, plan }))
+}
+
+#[derive(Deserialize)]
+pub struct Scale {
+    process: String,
+    quantity: String,
+}
+
+pub async fn scale(State(web): State<Web>, cx: Cx, AppAccess { app, by }: AppAccess, sent: Sent<Scale>) -> Page {
+    let Scale { process, quantity } = fields(sent)?;
+    let process: ProcessType = process.parse()?;
+    let quantity: Quantity = quantity.parse().map_err(Fault::invalid)?;
+    let back = format!("/apps/{}/resources", app.name);
+    match web.dynos.scale(app.id, &[(process.clone(), quantity)], &by).await {
+        Ok(_) => Ok(see_other(&back, [cx.flash(true, "flash-scaled", process.as_str())])),
+        Err(error) => failed(&cx, &back, error),
+    }
+}
+
+/// Back to the page with what went wrong, or the fault when it is not the user's doing.
+fn failed(cx: &Cx, back: &str, error: DynoError) -> Page {
+    match say::dyno(cx.lang, &error) {
+        Some(text) => Ok(see_other(back, [cx.flash(false, "flash-failed", &text)])),
+        None => Err(error.into()),
+    }
+}
+
+pub async fn restart(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: AppAccess) -> Page {
+    let back = format!("/apps/{}", app.name);
+    match web.dynos.restart(app.id, Which::All).await {
+        Ok(()) => Ok(see_other(&back, [cx.flash(true, "flash-restarted", "")])),
+        Err(error) => failed(&cx, &back, error),
+    }
+}
+
+pub async fn wake(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: AppAccess) -> Page {
+    let back = format!("/apps/{}", app.name);
+    match web.dynos.wake(app.id).await {
+        Ok(()) => Ok(see_other(&back, [cx.flash(true, "flash-waking", "")])),
+        Err(error) => failed(&cx, &back, error),
+    }
+}

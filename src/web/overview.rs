@@ -1,0 +1,150 @@
+//! The Overview of an app, and the stream that says when it changed.
+
+use std::convert::Infallible;
+
+use askama::Template;
+use axum::{
+    extract::State,
+    response::{
+        IntoResponse,
+        sse::{Event, KeepAlive, Sse},
+    },
+};
+use futures_util::StreamExt;
+use http::StatusCode;
+use tokio_stream::wrappers::WatchStream;
+
+use crate::{
+    apps::App,
+    domain::{ReleaseStatus, Timestamp, log_line::Source, release::Release},
+    dynos::{AppPhase, AppStatus},
+    http::{AppAccess, Fault},
+    logs::Filter,
+    web::{
+        Page, Web,
+        activity::{Entry, feed},
+        app::{Head, Seen, Tab},
+        builds::BuildView,
+        cx::Cx,
+        formation::{Process, processes},
+        lang,
+        log::Tail,
+        page,
+        state::{self, Awake, Pill},
+    },
+};
+
+#[derive(Template)]
+#[template(path = "overview.html")]
+struct OverviewPage {
+    cx: Cx,
+    head: Head,
+    blank: bool,
+    asleep: bool,
+    crash: Option<String>,
+    resting: Option<String>,
+    build: Option<BuildView>,
+    awake: Awake,
+    release: Option<ReleaseView>,
+    formation: Vec<Process>,
+    tail: Tail,
+    facts: Vec<(String, String)>,
+    feed: Vec<Entry>,
+}
+
+/// The latest release with its build.
+struct ReleaseView {
+    version: String,
+    description: String,
+    class: &'static str,
+    state: Pill,
+    by: String,
+    at: Timestamp,
+    build: Option<BuildView>,
+}
+
+pub async fn overview(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: AppAccess) -> Page {
+    let Seen { head, status, building } = Head::see(&web, &cx, &app, Tab::Overview).await?;
+    let current = web.reader.current_release(app.id).await?;
+    let blank = current.as_ref().is_none_or(|release| release.slug_id.is_none());
+    let phase = status.as_ref().map(|status| status.phase);
+    let overview = OverviewPage {
+        blank,
+        asleep: phase == Some(AppPhase::Asleep),
+        crash: if phase == Some(AppPhase::Crashed) { Some(why_crashed(&web, &cx, &app).await?) } else { None },
+        resting: status.as_ref().and_then(|status| resting(&cx, status)),
+        build: building.as_ref().map(|build| BuildView::of(&cx, build)),
+        awake: state::awake(&web, &cx, app.id, status.as_ref()).await?,
+        formation: processes(&web, &cx, &app, status.as_ref()).await?,
+        tail: Tail::load(&web, &app, &Filter::default(), 25).await?,
+        facts: facts(&web, &cx, &app, current.as_ref()).await?,
+        feed: feed(&web, &cx, &app, 6).await?,
+        release: match current {
+            Some(release) if !blank => Some(latest(&web, &cx, &app, release).await?),
+            _ => None,
+        },
+        head,
+        cx,
+    };
+    Ok(page(StatusCode::OK, &overview))
+}
+
+fn resting(cx: &Cx, status: &AppStatus) -> Option<String> {
+    match status.phase {
+        AppPhase::Resting { until } => Some(cx.t1("resting-text", "time", lang::hours(until.since(cx.now)))),
+        _ => None,
+    }
+}
+
+/// The platform's last word on the app: an error code or an exit status.
+async fn why_crashed(web: &Web, cx: &Cx, app: &App) -> Result<String, Fault> {
+    let filter = Filter { source: Some(Source::Heroku), ..Filter::default() };
+    let lines = web.logs.recent(app.id, &filter, 50).await?;
+    let telling = |message: &str| message.starts_with("Error R") || message.starts_with("Process exited");
+    let line = lines.iter().rev().map(|(_, line)| &line.message).find(|message| telling(message));
+    Ok(line.map_or_else(|| cx.t("crashed-text"), |line| format!("{} {}", line, cx.t("crashed-text"))))
+}
+
+async fn latest(web: &Web, cx: &Cx, app: &App, release: Release) -> Result<ReleaseView, Fault> {
+    let builds = web.reader.builds(app.id, 20).await?;
+    let (class, pill, word) = match release.status {
+        ReleaseStatus::Succeeded => ("", "ok", cx.t("release-live")),
+        ReleaseStatus::Pending => ("off", "warn live", cx.t("release-pending")),
+        ReleaseStatus::Failed => ("bad", "bad", cx.t("release-failed")),
+    };
+    Ok(ReleaseView {
+        version: release.version.to_string(),
+        description: release.description,
+        class,
+        state: Pill { class: pill, word },
+        by: release.user_email,
+        at: release.created_at,
+        build: builds.iter().find(|build| build.release_id == Some(release.id)).map(|build| BuildView::of(cx, build)),
+    })
+}
+
+/// What is good to know of an app: stack, language, size.
+async fn facts(web: &Web, cx: &Cx, app: &App, release: Option<&Release>) -> Result<Vec<(String, String)>, Fault> {
+    let mut facts = vec![(cx.t("stack"), app.stack.clone())];
+    let slug = match release.and_then(|release| release.slug_id) {
+        Some(slug) => web.reader.slug(slug).await?,
+        None => None,
+    };
+    if let Some(slug) = slug {
+        facts.push((cx.t("runtime"), slug.runtime));
+        facts.push((cx.t("slug-size"), lang::bytes(slug.size)));
+    }
+    if let Some(at) = app.released_at {
+        facts.push((cx.t("last-release"), cx.ago(&at)));
+    }
+    facts.push((cx.t("made-on"), app.created_at.to_jiff().strftime("%Y-%m-%d").to_string()));
+    facts.push((cx.t("owner"), app.owner_email.clone()));
+    Ok(facts)
+}
+
+/// `GET /apps/{app}/events`: says `changed` whenever the app's state did; the page then asks anew.
+pub async fn events(State(web): State<Web>, AppAccess { app, .. }: AppAccess) -> Page {
+    let status = web.dynos.status(app.id).ok_or_else(|| Fault::not_found("app"))?;
+    let changes = WatchStream::from_changes(status).map(|_| Ok::<_, Infallible>(Event::default().event("changed").data("state")));
+    Ok(Sse::new(changes).keep_alive(KeepAlive::default()).into_response())
+}
