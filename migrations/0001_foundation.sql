@@ -21,6 +21,7 @@ create table users (
 ) strict;
 
 create table sessions (
+    id           blob not null unique,
     token_hash   blob primary key not null,          -- SHA-256 of the cookie's token
     user_id      blob not null references users (id) on delete cascade,
     created_at   integer not null,

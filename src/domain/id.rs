@@ -54,4 +54,6 @@ ids! {
     FormationId,
     /// An API token.
     TokenId,
+    /// A login of a browser.
+    SessionId,
 }

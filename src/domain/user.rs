@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::domain::{Timestamp, TokenId, UserId};
+use crate::domain::{SessionId, Timestamp, TokenId, UserId};
 
 /// An e-mail address as typed, trimmed: one `@`, something on both sides, plain printable ASCII without
 /// spaces and brackets, at most 254 characters. Compared without case by the store.
@@ -71,6 +71,19 @@ pub struct Token {
     pub created_at: Timestamp,
     pub expires_at: Option<Timestamp>,
     pub last_used_at: Option<Timestamp>,
+}
+
+/// A login of a browser as listed: never with its token.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Session {
+    pub id: SessionId,
+    pub user_id: UserId,
+    pub created_at: Timestamp,
+    /// Written at most once a minute.
+    pub last_seen_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub user_agent: String,
+    pub ip: String,
 }
 
 /// Who may make an account.

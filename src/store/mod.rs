@@ -9,9 +9,14 @@ pub mod builds;
 pub mod config_sets;
 mod events;
 pub mod formation;
+pub mod one_time_links;
 mod open;
 pub mod releases;
+pub mod sessions;
+pub mod settings;
 mod slugs;
 pub mod sources;
+mod tokens;
+pub mod users;
 
 pub use open::{Reader, StoreError, Writer, open};

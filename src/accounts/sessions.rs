@@ -1,0 +1,120 @@
+//! Logging in and out, and who a session cookie stands for.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+use sqlx::SqliteConnection;
+
+use crate::{
+    accounts::{AccountError, Accounts, Origin, Session, User, password::Verified},
+    domain::{Email, SessionId, UserId},
+    secrets::{random_token, token_hash},
+    store::{StoreError, sessions, users},
+};
+
+/// A session ends after this long without a request.
+pub(super) const IDLE: Duration = Duration::from_secs(12 * 3600);
+/// A session ends this long after its login, whatever happens.
+const ABSOLUTE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How old a written "last seen" or "last used" may grow before it is written again.
+pub(super) const SEEN_EVERY: Duration = Duration::from_secs(60);
+/// What is kept of a browser's name, in characters.
+const MAX_AGENT: usize = 256;
+
+impl Accounts {
+    /// Checks a password (10 tries in 15 minutes per account and address; at most 2 hashes at once;
+    /// a dummy hash for unknown accounts) and makes a session. Returns the cookie's token.
+    pub async fn log_in(&self, email: &str, password: &SecretString, origin: &Origin) -> Result<(User, SecretString), AccountError> {
+        let user = self.check_password(email, password, origin).await?;
+        let mut tx = self.writer.begin().await?;
+        let session = self.begin_session(&mut tx, user.id, origin).await?;
+        tx.commit().await.map_err(StoreError::from)?;
+        Ok((user, session))
+    }
+
+    /// Checks a password without making a session (Basic auth of `heroku login -i`).
+    pub async fn check_password(&self, email: &str, password: &SecretString, origin: &Origin) -> Result<User, AccountError> {
+        self.attempts.note(email, &origin.ip, self.clock.now()).map_err(AccountError::RateLimited)?;
+        let user = match email.parse::<Email>() {
+            Ok(email) => self.reader.user_by_email(&email).await?,
+            Err(_) => None,
+        };
+        let stored = match &user {
+            Some(user) => self.reader.password_hash(user.id).await?,
+            None => None,
+        };
+        let verified = self.hasher.verify(password, stored).await;
+        let Some(user) = user.filter(|_| verified != Verified::Wrong) else {
+            return Err(AccountError::WrongCredentials);
+        };
+        if user.suspended_at.is_some() {
+            return Err(AccountError::Suspended);
+        }
+        self.attempts.clear(email, &origin.ip);
+        if verified == Verified::Outdated {
+            let hash = self.hasher.hash(password).await;
+            let mut tx = self.writer.begin().await?;
+            users::set_password_hash(&mut tx, user.id, &hash, self.clock.now()).await?;
+            tx.commit().await.map_err(StoreError::from)?;
+        }
+        Ok(user)
+    }
+
+    /// Ends the session of a cookie; one that is not there is ended already.
+    pub async fn log_out(&self, session: &SecretString) -> Result<(), AccountError> {
+        Ok(self.writer.delete_session(&token_hash(session)).await?)
+    }
+
+    /// The account behind a session cookie; None when it is not valid (idle 12 h, absolute 7 d).
+    pub async fn by_session(&self, session: &SecretString) -> Result<Option<User>, AccountError> {
+        let now = self.clock.now();
+        let Some((session, user)) = self.reader.session(&token_hash(session)).await? else { return Ok(None) };
+        if now >= session.expires_at || now.since(session.last_seen_at) >= IDLE || user.suspended_at.is_some() {
+            return Ok(None);
+        }
+        if now.since(session.last_seen_at) >= SEEN_EVERY {
+            self.writer.touch_session(session.id, now).await?;
+        }
+        Ok(Some(user))
+    }
+
+    /// The living sessions of an account, latest seen first.
+    pub async fn sessions(&self, user: UserId) -> Result<Vec<Session>, AccountError> {
+        let now = self.clock.now();
+        let mut sessions = self.reader.sessions(user).await?;
+        sessions.retain(|session| now < session.expires_at && now.since(session.last_seen_at) < IDLE);
+        Ok(sessions)
+    }
+
+    /// Which of an account's sessions a cookie belongs to.
+    pub async fn session_id(&self, session: &SecretString) -> Result<Option<SessionId>, AccountError> {
+        Ok(self.reader.session(&token_hash(session)).await?.map(|(session, _)| session.id))
+    }
+
+    /// Ends one session of an account; one that is not there is ended already.
+    pub async fn revoke_session(&self, user: UserId, session: SessionId) -> Result<(), AccountError> {
+        Ok(self.writer.delete_session_of(user, session).await?)
+    }
+
+    /// Part of the transaction that lets somebody in. The token is always a new one: whatever
+    /// cookie the browser had before is worth nothing.
+    pub(super) async fn begin_session(
+        &self,
+        tx: &mut SqliteConnection,
+        user: UserId,
+        origin: &Origin,
+    ) -> Result<SecretString, AccountError> {
+        let (token, now) = (random_token(), self.clock.now());
+        let user_agent: String = origin.user_agent.chars().filter(|c| !c.is_control()).take(MAX_AGENT).collect();
+        let session = sessions::NewSession {
+            token_hash: &token_hash(&token),
+            user,
+            now,
+            expires_at: now + ABSOLUTE,
+            user_agent: &user_agent,
+            ip: &origin.ip,
+        };
+        sessions::insert(tx, &session).await?;
+        Ok(token)
+    }
+}

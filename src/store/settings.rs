@@ -1,0 +1,68 @@
+//! The table `settings`: one row a key.
+
+use sqlx::SqliteConnection;
+
+use crate::{
+    domain::{Timestamp, user::SignUp},
+    store::{Reader, StoreError, Writer},
+};
+
+impl Reader {
+    async fn setting(&self, key: &str) -> Result<Option<String>, StoreError> {
+        Ok(sqlx::query_scalar!("select value from settings where key = ?", key).fetch_optional(&self.pool).await?)
+    }
+
+    /// Whether an administrator was ever made.
+    pub async fn is_claimed(&self) -> Result<bool, StoreError> {
+        Ok(self.setting("claimed_at").await?.is_some())
+    }
+
+    /// Who may make an account; closed until somebody says otherwise.
+    pub async fn sign_up_mode(&self) -> Result<SignUp, StoreError> {
+        Ok(match self.setting("sign_up").await?.as_deref() {
+            Some("open") => SignUp::Open,
+            Some("invite") => SignUp::Invite,
+            _ => SignUp::Closed,
+        })
+    }
+}
+
+impl Writer {
+    /// Twelve hexadecimal digits that tell this server's containers from another's on the same
+    /// host. Made at the first call and never changed.
+    pub async fn instance_id(&self) -> Result<String, StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query!("insert or ignore into settings (key, value) values ('instance_id', lower(hex(randomblob(6))))")
+            .execute(&mut *tx)
+            .await?;
+        let id = sqlx::query_scalar!("select value from settings where key = 'instance_id'").fetch_one(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(id)
+    }
+
+    pub async fn set_sign_up_mode(&self, mode: SignUp) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        set_sign_up_mode(&mut tx, mode).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+/// Marks the server as claimed; false when it was before.
+pub async fn claim(tx: &mut SqliteConnection, now: Timestamp) -> Result<bool, StoreError> {
+    let at = now.to_string();
+    let done = sqlx::query!("insert or ignore into settings (key, value) values ('claimed_at', ?)", at).execute(tx).await?;
+    Ok(done.rows_affected() > 0)
+}
+
+pub async fn set_sign_up_mode(tx: &mut SqliteConnection, mode: SignUp) -> Result<(), StoreError> {
+    let word = match mode {
+        SignUp::Open => "open",
+        SignUp::Closed => "closed",
+        SignUp::Invite => "invite",
+    };
+    sqlx::query!("insert into settings (key, value) values ('sign_up', ?) on conflict (key) do update set value = excluded.value", word)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
