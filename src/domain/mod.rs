@@ -6,6 +6,7 @@
 pub mod app;
 pub mod build;
 pub mod config_var;
+pub mod crash;
 pub mod dyno;
 pub mod error_code;
 pub mod event;

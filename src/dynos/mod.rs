@@ -2,22 +2,45 @@
 //!
 //! The router sees `Routes` and the gates in it; pages see `status`; nobody else starts or stops a dyno.
 
+mod account;
 pub mod gate;
+mod life;
+mod orders;
+mod output;
+mod probe;
 pub mod routes;
+mod start_queue;
+mod supervisor;
+mod turn;
+mod view;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use secrecy::ExposeSecret;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
+use self::{
+    start_queue::StartQueue,
+    supervisor::{Command, Handle, Reply, Supervisor},
+};
 use crate::{
     clock::Clock,
     config::Config,
     domain::{
-        AppId, ConfigVars, DynoId, DynoName, DynoState, Plan, ProcessType, ReleaseId, Timestamp, Version, formation::Quantity, quota,
-        user::Actor,
+        AppId, AppName, ConfigVars, DynoId, DynoName, DynoState, Plan, ProcessType, ReleaseId, Timestamp, Version, app::App,
+        formation::Quantity, quota, slug::Slug, user::Actor,
     },
-    engine::{Engine, Usage},
+    engine::{
+        Container, Engine, EngineError, Usage,
+        spec::{LABEL_APP, LABEL_KIND, NetworkFault, NetworkRange},
+    },
     logs::Logs,
     scheduler::Tasks,
     secrets::{KeyRing, SecretError},
@@ -88,6 +111,10 @@ pub enum DynoError {
     #[error("{0}")]
     DidNotBoot(String),
     #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error(transparent)]
+    Network(#[from] NetworkFault),
+    #[error(transparent)]
     Store(#[from] StoreError),
 }
 
@@ -117,35 +144,140 @@ pub struct DynosParts {
     pub instance: Arc<str>,
 }
 
+/// What all supervisors share.
+struct Context {
+    parts: DynosParts,
+    range: NetworkRange,
+    queue: StartQueue,
+    swap: AtomicBool,
+}
+
+impl Context {
+    fn has_swap(&self) -> bool {
+        self.swap.load(Ordering::Relaxed)
+    }
+}
+
+/// A supervisor and what the route of its app says.
+struct Registered {
+    handle: Handle,
+    name: AppName,
+    maintenance: bool,
+}
+
 /// The owner. Cheap to clone.
 #[derive(Clone)]
 pub struct Dynos {
-    #[expect(dead_code, reason = "filled in by the supervisor")]
-    parts: DynosParts,
+    context: Arc<Context>,
     routes: Arc<Routes>,
+    apps: Arc<Mutex<HashMap<AppId, Registered>>>,
 }
 
 impl Dynos {
-    /// Nothing runs yet: call `start`.
-    pub fn new(parts: DynosParts) -> Dynos {
-        Dynos { parts, routes: Arc::default() }
+    /// Nothing runs yet: call `start`. Fails when the configured network range makes no sense.
+    pub fn new(parts: DynosParts) -> Result<Dynos, NetworkFault> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let range = parts.config.options.network_range.parse()?;
+        let queue = StartQueue::new((cores * 3).div_ceil(2));
+        let context = Context { parts, range, queue, swap: AtomicBool::new(false) };
+        Ok(Dynos { context: Arc::new(context), routes: Arc::default(), apps: Arc::default() })
     }
 
-    /// Adopts what runs (by label), starts a supervisor for each app, publishes the routes.
+    fn apps(&self) -> MutexGuard<'_, HashMap<AppId, Registered>> {
+        self.apps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Publishes the routes (requests wait), adopts what runs (by label) and starts a supervisor for
+    /// each app. While the engine does not answer it is asked again in the background.
     pub async fn start(&self) -> Result<(), DynoError> {
-        todo!()
+        let apps = self.context.parts.reader.apps().await?;
+        let supervisors: Vec<Supervisor> = apps.into_iter().map(|app| self.register(app)).collect();
+        self.publish();
+        match self.context.parts.engine.list().await {
+            Ok(found) => self.adopt(supervisors, found).await,
+            Err(error) => {
+                tracing::warn!(%error, "the engine does not answer; what runs is adopted when it does");
+                let me = self.clone();
+                self.context.parts.tasks.spawn(async move {
+                    let found = loop {
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                        if let Ok(found) = me.context.parts.engine.list().await {
+                            break found;
+                        }
+                    };
+                    me.adopt(supervisors, found).await;
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands each supervisor its containers. Those of apps that are gone are removed, but never by
+    /// an empty database: it may not be the one they belong to.
+    async fn adopt(&self, supervisors: Vec<Supervisor>, found: Vec<Container>) {
+        let parts = &self.context.parts;
+        if let Ok(info) = parts.engine.info().await {
+            self.context.swap.store(info.swap, Ordering::Relaxed);
+        }
+        let empty = supervisors.is_empty();
+        let mut of_app: HashMap<String, Vec<Container>> = HashMap::new();
+        for container in found.into_iter().filter(|container| container.labels.get(LABEL_KIND).is_some_and(|kind| kind == "dyno")) {
+            of_app.entry(container.labels.get(LABEL_APP).cloned().unwrap_or_default()).or_default().push(container);
+        }
+        for supervisor in supervisors {
+            let found = of_app.remove(&supervisor.id().to_string()).unwrap_or_default();
+            parts.tasks.spawn(supervisor.run(found));
+        }
+        for container in of_app.into_values().flatten() {
+            if empty {
+                tracing::warn!(container = container.id.0, "a dyno runs that the empty database does not know; it is left alone");
+            } else if let Err(error) = parts.engine.remove(container.id).await {
+                tracing::warn!(%error, "a dyno of an app that is gone could not be removed");
+            }
+        }
+    }
+
+    /// Makes the supervisor of an app and enters it; the caller lets it run.
+    fn register(&self, app: App) -> Supervisor {
+        let (id, name, maintenance) = (app.id, app.name.clone(), app.maintenance);
+        let (supervisor, handle) = Supervisor::new(self.context.clone(), app);
+        self.apps().insert(id, Registered { handle, name, maintenance });
+        supervisor
+    }
+
+    fn publish(&self) {
+        let domain = &self.context.parts.config.options.apps_domain;
+        // Published under the lock: of two changes at once the later table wins.
+        let apps = self.apps();
+        let route = |(id, app): (&AppId, &Registered)| {
+            let route = Route { app: *id, name: app.name.clone(), maintenance: app.maintenance, gate: app.handle.gate.clone() };
+            (format!("{}.{domain}", app.name), Arc::new(route))
+        };
+        self.routes.publish(apps.iter().map(route).collect());
     }
 
     /// Looks after what time alone changes: idle apps fall asleep, quotas run out, rests and
     /// cool-offs end. The server calls it every second; it costs nothing for a sleeping app.
     pub fn sweep(&self) {
-        todo!()
+        let now = self.context.parts.clock.now().millis();
+        for app in self.apps().values().filter(|app| app.handle.due.load(Ordering::SeqCst) <= now) {
+            app.handle.wake.activate();
+        }
     }
 
     /// Memory and CPU of each running dyno now.
     pub async fn usage(&self, app: AppId) -> Vec<(DynoName, Usage)> {
-        let _ = app;
-        todo!()
+        let (reply, containers) = oneshot::channel();
+        if self.tell(app, Command::Containers(reply)).is_err() {
+            return Vec::new();
+        }
+        let mut usages = Vec::new();
+        for (name, container) in containers.await.unwrap_or_default() {
+            if let Ok(usage) = self.context.parts.engine.usage(container).await {
+                usages.push((name, usage));
+            }
+        }
+        usages
     }
 
     /// The table the router reads.
@@ -153,11 +285,36 @@ impl Dynos {
         self.routes.clone()
     }
 
+    fn tell(&self, app: AppId, command: Command) -> Result<(), DynoError> {
+        let apps = self.apps();
+        let handle = &apps.get(&app).ok_or(DynoError::NoSuchApp)?.handle;
+        handle.commands.send(command).map_err(|_| DynoError::NoSuchApp)
+    }
+
+    /// Asks the app's supervisor and waits for its answer.
+    async fn ask<T>(&self, app: AppId, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, DynoError> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(app, command(reply))?;
+        answer.await.map_err(|_| DynoError::NoSuchApp)?
+    }
+
     /// A new app, a new name, maintenance on or off: makes the supervisor if there is none and
     /// publishes the routes anew.
     pub async fn app_changed(&self, app: AppId) -> Result<(), DynoError> {
-        let _ = app;
-        todo!()
+        let row = self.context.parts.reader.app(app).await?.ok_or(DynoError::NoSuchApp)?;
+        let known = match self.apps().get_mut(&app) {
+            Some(known) => {
+                (known.name, known.maintenance) = (row.name.clone(), row.maintenance);
+                true
+            }
+            None => false,
+        };
+        if !known {
+            let supervisor = self.register(row);
+            self.context.parts.tasks.spawn(supervisor.run(Vec::new()));
+        }
+        self.publish();
+        self.ask(app, Command::Reload).await
     }
 
     /// The app's current release changed (deploy, config, rollback). Updates the formation from the
@@ -166,62 +323,88 @@ impl Dynos {
     /// old; asleep → nothing, the next request gets it (a first deploy starts it).
     /// Returns when the new release serves, or `DidNotBoot` with the old one still serving.
     pub async fn release(&self, app: AppId) -> Result<(), DynoError> {
-        let _ = app;
-        todo!()
+        self.ask(app, Command::Release).await
     }
 
-    /// Wakes a sleeping app by hand. Resting apps stay so.
+    /// Wakes a sleeping app by hand. Resting apps stay so. Returns when the start has begun.
     pub async fn wake(&self, app: AppId) -> Result<(), DynoError> {
-        let _ = app;
-        todo!()
+        self.ask(app, Command::Wake).await
     }
 
     /// Sets counts, all or none. Checks the plan. Logs `Scaled to web@1:Free by user X`.
     pub async fn scale(&self, app: AppId, changes: &[(ProcessType, Quantity)], by: &Actor) -> Result<Vec<FormationRow>, DynoError> {
-        let _ = (app, changes, by);
-        todo!()
+        let (changes, by) = (changes.to_vec(), by.clone());
+        self.ask(app, |reply| Command::Scale { changes, by, reply }).await
     }
 
     /// The process types of the current slug with their counts, in Procfile order.
     pub async fn formation(&self, app: AppId) -> Result<Vec<FormationRow>, DynoError> {
-        let _ = app;
-        todo!()
+        let reader = &self.context.parts.reader;
+        let app = reader.app(app).await?.ok_or(DynoError::NoSuchApp)?;
+        let slug = match reader.current_release(app.id).await?.and_then(|release| release.slug_id) {
+            Some(id) => reader.slug(id).await?,
+            None => None,
+        };
+        Ok(formation_of(reader, &app, slug.as_ref()).await?)
     }
 
+    /// New dynos start as the old ones get SIGTERM; requests wait meanwhile. Forgives crashes.
     pub async fn restart(&self, app: AppId, which: Which) -> Result<(), DynoError> {
-        let _ = (app, which);
-        todo!()
+        self.ask(app, |reply| Command::Restart(which, reply)).await
     }
 
-    /// Stops dynos; a stopped dyno of the formation is started again by the next release, restart or wake.
+    /// Stops dynos; a stopped dyno of the formation is started again by the next release, restart or
+    /// wake. An app whose web dynos are all stopped sleeps.
     pub async fn stop(&self, app: AppId, which: Which) -> Result<(), DynoError> {
-        let _ = (app, which);
-        todo!()
+        self.ask(app, |reply| Command::Stop(which, reply)).await
     }
 
     /// What the app is doing, now and from now on. None for an unknown app.
     pub fn status(&self, app: AppId) -> Option<watch::Receiver<AppStatus>> {
-        let _ = app;
-        todo!()
+        self.apps().get(&app).map(|app| app.handle.status.clone())
     }
 
     /// Awake spans of the last `window`, oldest first, for the strip.
     pub async fn awake_spans(&self, app: AppId, window: Duration) -> Result<Vec<quota::Span>, DynoError> {
-        let _ = (app, window);
-        todo!()
+        let since = self.context.parts.clock.now() - window;
+        Ok(self.context.parts.reader.awake_spans(app, since).await?)
     }
 
-    /// Before the app is destroyed: ends its supervisor, stops and removes its containers and network.
+    /// Before the app is destroyed: ends its supervisor, stops and removes its containers and
+    /// network. An app without a supervisor is fine.
     pub async fn forget(&self, app: AppId) -> Result<(), DynoError> {
-        let _ = app;
-        todo!()
+        match self.ask(app, Command::Forget).await {
+            Ok(()) | Err(DynoError::NoSuchApp) => {}
+            Err(error) => return Err(error),
+        }
+        self.apps().remove(&app);
+        self.publish();
+        Ok(())
     }
 
     /// The environment of a dyno that does not come from config vars.
     pub fn platform_env(dyno: &DynoName, port: Option<u16>) -> BTreeMap<String, String> {
-        let _ = (dyno, port);
-        todo!()
+        let port = port.map(|port| ("PORT".to_owned(), port.to_string()));
+        [("DYNO".to_owned(), dyno.to_string())].into_iter().chain(port).collect()
     }
+}
+
+/// The process types of a slug with their stored counts, in Procfile order.
+async fn formation_of(reader: &Reader, app: &App, slug: Option<&Slug>) -> Result<Vec<FormationRow>, StoreError> {
+    let Some(slug) = slug else { return Ok(Vec::new()) };
+    let stored = reader.quantities(app.id).await?;
+    let row = |(process_type, command): (&ProcessType, &str)| {
+        let kept = stored.iter().find(|row| row.process_type == *process_type)?;
+        Some(FormationRow {
+            id: kept.id,
+            process_type: process_type.clone(),
+            command: command.to_owned(),
+            quantity: kept.quantity,
+            created_at: app.created_at,
+            updated_at: kept.updated_at,
+        })
+    };
+    Ok(slug.process_types.iter().filter_map(row).collect())
 }
 
 /// Why a config snapshot cannot be read.

@@ -182,6 +182,8 @@ impl From<DynoError> for Fault {
             DynoError::NoSuchApp => Fault::not_found("app"),
             DynoError::TooManyOfType { .. } | DynoError::TooManyTypes { .. } => Fault::invalid(message),
             DynoError::DidNotBoot(_) => Fault::unavailable(message),
+            DynoError::Engine(error) => Fault::internal(&error),
+            DynoError::Network(error) => Fault::internal(&error),
             DynoError::Store(error) => error.into(),
         }
     }

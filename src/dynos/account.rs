@@ -1,0 +1,100 @@
+//! What must be remembered of an app's sleep, rest and awake time: kept here, written through.
+
+use crate::{
+    domain::{
+        AppId, Plan, Timestamp,
+        quota::{self, Span, Standing},
+    },
+    dynos::{Context, gate::Gate},
+    store::{StoreError, app_activity::AppActivity},
+};
+
+pub(super) struct Account {
+    app: AppId,
+    kept: AppActivity,
+    spans: Vec<Span>,
+}
+
+impl Account {
+    pub(super) fn new(app: AppId) -> Account {
+        Account { app, kept: AppActivity::default(), spans: Vec::new() }
+    }
+
+    pub(super) async fn load(&mut self, context: &Context, now: Timestamp) -> Result<(), StoreError> {
+        self.kept = context.parts.reader.app_activity(self.app).await?;
+        self.spans = context.parts.reader.awake_spans(self.app, now - context.parts.plan.quota_window).await?;
+        Ok(())
+    }
+
+    pub(super) fn asleep(&self) -> bool {
+        self.kept.asleep
+    }
+
+    /// The end of a rest that goes on at `now`.
+    pub(super) fn resting(&self, now: Timestamp) -> Option<Timestamp> {
+        self.kept.resting_until.filter(|until| now < *until)
+    }
+
+    /// The end of a rest that is over and not yet settled.
+    pub(super) fn rested(&self, now: Timestamp) -> Option<Timestamp> {
+        self.kept.resting_until.filter(|until| now >= *until)
+    }
+
+    pub(super) fn standing(&self, plan: &Plan, now: Timestamp) -> Standing {
+        quota::standing(plan, &self.spans, self.kept.quota_from, self.kept.resting_until, now)
+    }
+
+    /// Since when it has been as it is now: the edge of the last span.
+    pub(super) fn last_edge(&self) -> Option<Timestamp> {
+        self.spans.last().map(|span| span.to.unwrap_or(span.from))
+    }
+
+    pub(super) async fn set_asleep(&mut self, context: &Context, asleep: bool, gate: &Gate) -> Result<(), StoreError> {
+        let last = Some(gate.activity().last);
+        self.write(context, AppActivity { asleep, last_request_at: last, ..self.kept }).await
+    }
+
+    /// A rest begins; the app is asleep while it lasts and after it.
+    pub(super) async fn begin_rest(&mut self, context: &Context, until: Timestamp) -> Result<(), StoreError> {
+        self.write(context, AppActivity { asleep: true, resting_until: Some(until), ..self.kept }).await
+    }
+
+    /// A rest is over: the account is clear from its end on.
+    pub(super) async fn end_rest(&mut self, context: &Context, ended: Timestamp) -> Result<(), StoreError> {
+        self.write(context, AppActivity { resting_until: None, quota_from: Some(ended), ..self.kept }).await
+    }
+
+    async fn write(&mut self, context: &Context, kept: AppActivity) -> Result<(), StoreError> {
+        if kept != self.kept {
+            context.parts.writer.set_app_activity(self.app, &kept).await?;
+            self.kept = kept;
+        }
+        Ok(())
+    }
+
+    /// Begins or ends the awake span so that it says whether a dyno runs.
+    pub(super) async fn set_awake(&mut self, context: &Context, awake: bool, now: Timestamp) -> Result<(), StoreError> {
+        let open = self.spans.last_mut().filter(|span| span.to.is_none());
+        match open {
+            Some(span) if !awake => {
+                context.parts.writer.end_awake_span(self.app, now).await?;
+                span.to = Some(now.max(span.from));
+            }
+            None if awake => {
+                context.parts.writer.begin_awake_span(self.app, now).await?;
+                let horizon = now - context.parts.plan.quota_window;
+                self.spans.retain(|span| span.to.is_none_or(|to| to > horizon));
+                self.spans.push(Span { from: now, to: None });
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// After a restart with nothing running: when the open span ended is not known; not later than
+    /// the app would have fallen asleep.
+    pub(super) async fn close_lost_span(&mut self, context: &Context, now: Timestamp) -> Result<(), StoreError> {
+        let last = self.kept.last_request_at.map_or(now, |at| at + context.parts.plan.idle_after);
+        self.set_awake(context, false, last.min(now)).await
+    }
+}

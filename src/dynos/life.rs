@@ -1,0 +1,391 @@
+//! The life of one dyno, from the container's creation (or its adoption) to its removal, as one
+//! task. It reports to the supervisor and obeys one order: stop.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use secrecy::ExposeSecret;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{sleep, timeout},
+};
+
+use crate::{
+    domain::{app::App, DynoId, DynoName, ErrorCode, Plan, release::Release, slug::Slug},
+    dynos::{
+        Context, open_config,
+        gate::{Gate, Target},
+        output::{self, Output},
+        probe::{self, Proof},
+    },
+    engine::{Container, ContainerId, EngineError, Exit, spec},
+    fail_point,
+};
+
+/// A booting dyno holds its place in the start queue at most this long.
+const QUEUE_HOLD: Duration = Duration::from_secs(10);
+/// Pause before a call is tried again that the engine could not answer.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What a dyno runs: a release with its code.
+#[derive(Clone, Debug)]
+pub(super) struct Revision {
+    pub(super) release: Release,
+    pub(super) slug: Slug,
+}
+
+/// The one order a dyno obeys.
+pub(super) struct StopOrder {
+    /// So long its open requests may go on first.
+    pub(super) drain: Duration,
+}
+
+/// Why a dyno ended without being told to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    /// A sentence for people.
+    pub(super) why: String,
+    /// The platform's fault, not the app's.
+    pub(super) platform: bool,
+}
+
+/// What the supervisor hears.
+#[derive(Debug)]
+pub(super) enum Report {
+    Created(ContainerId),
+    /// It is up; web dynos take requests at the target.
+    Up(Option<Arc<Target>>),
+    /// It has ended and its container is gone. `None`: it was told to.
+    Ended(Option<Failure>),
+}
+
+/// Where a life begins.
+pub(super) enum Begin {
+    Create(Proof),
+    /// A container that ran when the server came back.
+    Adopt(Container),
+}
+
+/// Everything one life needs.
+pub(super) struct Life {
+    pub(super) context: Arc<Context>,
+    pub(super) app: App,
+    pub(super) revision: Arc<Revision>,
+    pub(super) id: DynoId,
+    pub(super) name: DynoName,
+    pub(super) gate: Arc<Gate>,
+    pub(super) stop: oneshot::Receiver<StopOrder>,
+    pub(super) reports: mpsc::UnboundedSender<(DynoId, Report)>,
+}
+
+/// How a boot ended when it did not succeed.
+enum BootEnd {
+    Told,
+    Failed(Failure),
+}
+
+/// A container that runs, with what is known of it.
+struct Running {
+    container: Container,
+    output: Output,
+}
+
+impl Life {
+    pub(super) async fn run(mut self, begin: Begin) {
+        let ended = match begin {
+            Begin::Create(proof) => self.create_and_boot(proof).await,
+            Begin::Adopt(container) => {
+                let output = self.follow(&container.id, output::From::LastLine);
+                self.boot(Running { container, output }, &Proof::Accepts).await
+            }
+        };
+        let ended = match ended {
+            Ok((running, target)) => {
+                self.report(Report::Up(target.clone()));
+                self.serve(running, target).await
+            }
+            Err(BootEnd::Told) => None,
+            Err(BootEnd::Failed(failure)) => Some(failure),
+        };
+        self.report(Report::Ended(ended));
+    }
+
+    fn report(&self, report: Report) {
+        // A supervisor that is gone has nothing left to do with it.
+        let _ = self.reports.send((self.id, report));
+    }
+
+    fn log(&self, message: impl Into<String>) {
+        self.context.parts.logs.platform(self.app.id, &self.name.to_string(), message);
+    }
+
+    fn follow(&self, container: &ContainerId, from: output::From) -> Output {
+        Output::follow(&self.context, self.app.id, &self.name, container.clone(), from)
+    }
+
+    /// Waits for a free slot, makes the container, starts it and waits until it is up.
+    async fn create_and_boot(&mut self, proof: Proof) -> Result<(Running, Option<Arc<Target>>), BootEnd> {
+        let (context, gate) = (self.context.clone(), self.gate.clone());
+        let permit = tokio::select! {
+            permit = context.queue.acquire(&gate) => permit,
+            _ = told(&mut self.stop) => return Err(BootEnd::Told),
+        };
+        let container = self.create().await.map_err(BootEnd::Failed)?;
+        self.report(Report::Created(container.clone()));
+        fail_point::reached("dyno.created");
+        self.log(format!("Starting process with command `{}`", self.command()));
+        let output = match context.parts.engine.start(container.clone()).await {
+            Ok(started) => Running { output: self.follow(&container, output::From::Start), container: started },
+            Err(error) => {
+                self.remove(&container).await;
+                return Err(BootEnd::Failed(platform(&error)));
+            }
+        };
+        fail_point::reached("dyno.started");
+        let boot = self.boot(output, &proof);
+        tokio::pin!(boot);
+        match timeout(QUEUE_HOLD, &mut boot).await {
+            Ok(done) => done,
+            Err(_) => {
+                drop(permit);
+                boot.await
+            }
+        }
+    }
+
+    fn command(&self) -> &str {
+        self.revision.slug.process_types.command(&self.name.process_type).unwrap_or_default()
+    }
+
+    /// Image, network, container. What was lost between two of these steps is made once more.
+    async fn create(&self) -> Result<ContainerId, Failure> {
+        match self.create_once().await {
+            Err(Problem::Engine(EngineError::NoSuchImage(_) | EngineError::NoSuchNetwork(_))) => self.create_once().await,
+            done => done,
+        }
+        .map_err(|problem| platform(&problem))
+    }
+
+    async fn create_once(&self) -> Result<ContainerId, Problem> {
+        let parts = &self.context.parts;
+        let image = parts.slugs.ensure_image(&self.revision.slug, self.app.number).await?;
+        let network = spec::network_spec(&parts.instance, self.app.id, self.app.number, self.context.range)?;
+        let network_name = network.name.clone();
+        parts.engine.ensure_network(network).await?;
+        let input = spec::DynoInput {
+            instance: &parts.instance,
+            app: self.app.id,
+            app_number: self.app.number,
+            dyno_id: self.id,
+            dyno: &self.name,
+            release: self.revision.release.id,
+            image,
+            command: self.command(),
+            env: self.environment().await?,
+            plan: &parts.plan,
+            host_has_swap: self.context.has_swap(),
+            network: network_name,
+        };
+        Ok(parts.engine.create(spec::dyno_spec(&input)).await?)
+    }
+
+    /// Config vars, then what the platform sets, which wins.
+    async fn environment(&self) -> Result<Vec<(String, String)>, Problem> {
+        let parts = &self.context.parts;
+        let sealed = parts.reader.config_of_release(self.revision.release.id).await?.ok_or(Problem::NoConfig)?;
+        let vars = open_config(&parts.keys, &sealed)?;
+        let mut env: Vec<_> = vars.iter().map(|(key, value)| (key.to_string(), value.expose_secret().to_owned())).collect();
+        env.extend(super::Dynos::platform_env(&self.name, self.port()));
+        Ok(env)
+    }
+
+    /// Random as Heroku's, but known again from the dyno's id after a restart of the server.
+    fn port(&self) -> Option<u16> {
+        let [.., high, low] = *self.id.0.as_bytes();
+        self.name.process_type.is_web().then(|| 10_000 + u16::from_be_bytes([high, low]) % 50_000)
+    }
+
+    /// Waits until a started container is up; a web dyno must give the proof in time.
+    async fn boot(&mut self, mut running: Running, proof: &Proof) -> Result<(Running, Option<Arc<Target>>), BootEnd> {
+        let Some(port) = self.port() else {
+            return Ok((running, None));
+        };
+        let id = running.container.id.clone();
+        let Some(address) = running.container.address.map(|ip| SocketAddr::new(ip, port)) else {
+            self.kill(&mut running).await;
+            return Err(BootEnd::Failed(Failure { why: "The container has no address on its network.".to_owned(), platform: true }));
+        };
+        let limit = self.context.parts.config.limits.boot_timeout;
+        tokio::select! {
+            () = probe::until_up(address, proof) => {
+                let target = Target::new(address, id, running.container.generation.clone(), self.name.clone());
+                Ok((running, Some(target)))
+            }
+            exit = self.context.exit_of(&id) => {
+                let failure = self.ended_by_itself(running, exit).await;
+                Err(BootEnd::Failed(failure))
+            }
+            () = sleep(limit) => {
+                let why = format!("Web process failed to bind to $PORT within {} seconds of launch", limit.as_secs());
+                self.log(format!("Error R10 ({}) -> {why}", ErrorCode::R10.description()));
+                self.log("Stopping process with SIGKILL");
+                self.kill(&mut running).await;
+                Err(BootEnd::Failed(Failure { why, platform: false }))
+            }
+            order = told(&mut self.stop) => {
+                self.stop(running, None, order).await;
+                Err(BootEnd::Told)
+            }
+        }
+    }
+
+    /// Until it ends, by itself or because it is told to.
+    async fn serve(&mut self, running: Running, target: Option<Arc<Target>>) -> Option<Failure> {
+        let id = running.container.id.clone();
+        tokio::select! {
+            exit = self.context.exit_of(&id) => Some(self.ended_by_itself(running, exit).await),
+            order = told(&mut self.stop) => {
+                self.stop(running, target, order).await;
+                None
+            }
+        }
+    }
+
+    /// The last requests, SIGTERM, SIGKILL, removal.
+    async fn stop(&self, mut running: Running, target: Option<Arc<Target>>, order: StopOrder) {
+        let id = running.container.id.clone();
+        if let Some(target) = target {
+            tokio::select! {
+                _ = target.drained(order.drain) => {}
+                _ = self.context.exit_of(&id) => {}
+            }
+        }
+        self.log("Stopping all processes with SIGTERM");
+        let grace = self.context.parts.config.limits.stop_grace;
+        let exit = self.context.persist("stop", || self.context.parts.engine.stop(id.clone(), grace)).await.flatten();
+        if exit.is_some_and(|exit| exit.code == 137 && !exit.out_of_memory) {
+            let seconds = grace.as_secs();
+            let why = format!("At least one process failed to exit within {seconds} seconds of SIGTERM");
+            self.log(format!("Error R12 ({}) -> {why}", ErrorCode::R12.description()));
+            self.log("Stopping remaining processes with SIGKILL");
+        }
+        running.output.drained().await;
+        self.log_exit(exit);
+        self.remove(&id).await;
+    }
+
+    async fn kill(&self, running: &mut Running) {
+        let id = running.container.id.clone();
+        self.context.persist("kill", || self.context.parts.engine.kill(id.clone())).await;
+        running.output.drained().await;
+        self.log("Process exited with status 137");
+        self.remove(&id).await;
+    }
+
+    fn log_exit(&self, exit: Option<Exit>) {
+        match exit {
+            Some(exit) => self.log(format!("Process exited with status {}", exit.code)),
+            None => self.log("Process exited"),
+        }
+    }
+
+    /// Logs how it ended, removes it and puts the reason into a sentence with its last words.
+    async fn ended_by_itself(&self, mut running: Running, exit: Option<Exit>) -> Failure {
+        running.output.drained().await;
+        let memory = exit.is_some_and(|exit| exit.out_of_memory);
+        if memory {
+            let quota = megabytes(&self.context.parts.plan);
+            self.log(format!("Process running mem={quota}M(100.0%)"));
+            self.log(format!("Error R15 ({})", ErrorCode::R15.description()));
+        }
+        self.log_exit(exit);
+        self.remove(&running.container.id).await;
+        let words = running.output.last_lines();
+        let mut why = match exit {
+            Some(_) if memory => format!("The process used more than its {} MB of memory and was killed", megabytes(&self.context.parts.plan)),
+            Some(exit) => format!("The process exited with status {}", exit.code),
+            None => "The process was removed".to_owned(),
+        };
+        why.push_str(if words.is_empty() { "." } else { ". Its last words: " });
+        why.push_str(&words.join("\n"));
+        Failure { why, platform: false }
+    }
+
+    async fn remove(&self, id: &ContainerId) {
+        self.context.persist("remove", || self.context.parts.engine.remove(id.clone())).await;
+    }
+}
+
+fn megabytes(plan: &Plan) -> i64 {
+    plan.memory_bytes / (1024 * 1024)
+}
+
+/// What can keep a container from being made.
+#[derive(Debug, thiserror::Error)]
+enum Problem {
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error(transparent)]
+    Slug(#[from] crate::slugs::SlugError),
+    #[error(transparent)]
+    Network(#[from] spec::NetworkFault),
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
+    #[error(transparent)]
+    Config(#[from] super::ConfigError),
+    #[error("The config vars of this release are gone.")]
+    NoConfig,
+}
+
+fn platform(error: &dyn std::error::Error) -> Failure {
+    Failure { why: error.to_string(), platform: true }
+}
+
+/// The order to stop, when it comes; never when the supervisor is gone.
+async fn told(stop: &mut oneshot::Receiver<StopOrder>) -> StopOrder {
+    match stop.await {
+        Ok(order) => order,
+        Err(_) => std::future::pending().await,
+    }
+}
+
+impl Context {
+    /// Waits until a container has ended; None when it was removed. While the engine is away
+    /// nothing is known, so it is asked again.
+    async fn exit_of(&self, id: &ContainerId) -> Option<Exit> {
+        loop {
+            match self.parts.engine.wait(id.clone()).await {
+                Ok(exit) => return Some(exit),
+                Err(EngineError::NoSuchContainer) => return None,
+                Err(error) => tracing::warn!(container = id.0, %error, "waiting for a container failed"),
+            }
+            sleep(RETRY).await;
+            if let Ok(seen) = self.parts.engine.inspect(id.clone()).await {
+                match seen {
+                    None => return None,
+                    Some(Container { running: false, exit, .. }) => return exit,
+                    Some(_) => {}
+                }
+            }
+        }
+    }
+
+    /// Repeats a call until the engine is there to take it. None: it was refused, which is logged.
+    async fn persist<T, F>(&self, what: &str, call: impl Fn() -> F) -> Option<T>
+    where
+        F: Future<Output = Result<T, EngineError>>,
+    {
+        loop {
+            match call().await {
+                Ok(done) => return Some(done),
+                Err(error @ (EngineError::Unreachable(_) | EngineError::TimedOut(_))) => {
+                    tracing::warn!(what, %error, "the engine is asked again");
+                    sleep(RETRY).await;
+                }
+                Err(error) => {
+                    tracing::error!(what, %error, "the engine refused");
+                    return None;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! What people ask of an app's dynos, and how the supervisor obeys.
+
+use serde_json::json;
+
+use crate::{
+    domain::{DynoName, ProcessType, event::EventKind, formation::{FormationRow, Quantity}, user::Actor},
+    dynos::{
+        DynoError, Which,
+        gate::Refusal,
+        supervisor::{Command, Reply, Supervisor},
+        turn::Setting,
+    },
+    engine::spec::{self, LABEL_APP, LABEL_KIND},
+    store::StoreError,
+};
+
+/// Answers when the work is done; whoever asked may be gone.
+fn answer<T>(reply: Reply<T>, done: Result<T, DynoError>) {
+    let _ = reply.send(done);
+}
+
+impl Supervisor {
+    pub(super) async fn obey(&mut self, command: Command) {
+        match command {
+            Command::Reload(reply) => answer(reply, self.load().await.map_err(DynoError::from)),
+            Command::Release(reply) => self.release(reply).await,
+            Command::Scale { changes, by, reply } => answer(reply, self.scale(&changes, &by).await),
+            Command::Restart(which, reply) => answer(reply, self.restart(&which).await),
+            Command::Stop(which, reply) => answer(reply, self.stop(&which).await),
+            Command::Wake(reply) => answer(reply, self.wake().await.map_err(DynoError::from)),
+            Command::Containers(reply) => {
+                let up = self.dynos.values().filter(|dyno| dyno.up && !dyno.stopping());
+                // Whoever asked may be gone.
+                let _ = reply.send(up.filter_map(|dyno| Some((dyno.name.clone(), dyno.container.clone()?))).collect());
+            }
+            Command::Forget(reply) => answer(reply, self.forget().await),
+        }
+    }
+
+    /// The current release changed. Answered now when there is nothing to wait for, else when its
+    /// web dynos serve or will not.
+    async fn release(&mut self, reply: Reply<()>) {
+        match self.take_release().await {
+            Ok(true) => self.rollout.get_or_insert_default().replies.push(reply),
+            Ok(false) => answer(reply, Ok(())),
+            Err(error) => answer(reply, Err(error.into())),
+        }
+    }
+
+    /// True: it comes up in the turns that follow. False: nothing starts now.
+    async fn take_release(&mut self) -> Result<bool, StoreError> {
+        self.fit_formation().await?;
+        self.load().await?;
+        self.forgive();
+        if self.target.is_none() || self.account.resting(self.now()).is_some() {
+            return Ok(false);
+        }
+        if self.account.asleep() {
+            if self.trouble.take().is_none() {
+                return Ok(false);
+            }
+            self.account.set_asleep(&self.context, false, &self.gate).await?;
+        }
+        Ok(true)
+    }
+
+    /// The process types of the current slug become the formation: a first web type runs once, other
+    /// new types not at all.
+    async fn fit_formation(&self) -> Result<(), StoreError> {
+        let (reader, app) = (&self.context.parts.reader, self.id());
+        let Some(release) = reader.current_release(app).await? else { return Ok(()) };
+        let Some(slug_id) = release.slug_id else { return Ok(()) };
+        let Some(slug) = reader.slug(slug_id).await? else { return Ok(()) };
+        let types: Vec<(ProcessType, u32)> =
+            slug.process_types.iter().map(|(process_type, _)| (process_type.clone(), u32::from(process_type.is_web()))).collect();
+        let new_web = slug.process_types.command(&ProcessType::web()).is_some()
+            && !reader.quantities(app).await?.iter().any(|row| row.process_type.is_web());
+        self.context.parts.writer.fit_formation(app, &types, self.now()).await?;
+        if new_web {
+            let size = self.context.parts.plan.size_word();
+            self.context.parts.logs.api(app, format!("Scaled to web@1:{size} by user {}", release.user_email));
+        }
+        Ok(())
+    }
+
+    /// Crashes and stops of the past count no more.
+    fn forgive(&mut self) {
+        self.crashes.clear();
+        self.stopped.clear();
+    }
+
+    async fn scale(&mut self, changes: &[(ProcessType, Quantity)], by: &Actor) -> Result<Vec<FormationRow>, DynoError> {
+        self.load().await?;
+        let mut wanted: Vec<(ProcessType, u32)> = self.formation.iter().map(|row| (row.process_type.clone(), row.quantity)).collect();
+        let mut changed: Vec<(ProcessType, u32)> = Vec::new();
+        for (process_type, quantity) in changes {
+            let row = wanted.iter_mut().find(|(known, _)| known == process_type);
+            let (_, count) = row.ok_or_else(|| DynoError::NoSuchProcessType(process_type.to_string()))?;
+            *count = quantity.apply(*count);
+            changed.retain(|(known, _)| known != process_type);
+            changed.push((process_type.clone(), *count));
+        }
+        self.check_plan(&wanted)?;
+        let now = self.now();
+        self.context.parts.writer.set_quantities(self.id(), &changed, now).await?;
+        let size = self.context.parts.plan.size_word();
+        let words: Vec<String> = changed.iter().map(|(process_type, count)| format!("{process_type}@{count}:{size}")).collect();
+        self.context.parts.logs.api(self.id(), format!("Scaled to {} by user {}", words.join(" "), by.email));
+        let detail = changed.iter().map(|(process_type, count)| (process_type.to_string(), json!(count)));
+        self.note(EventKind::Scale, by.email.to_string(), detail.collect::<serde_json::Map<_, _>>().into()).await?;
+        self.crashes.retain(|name, _| !changed.iter().any(|(process_type, _)| *process_type == name.process_type));
+        self.gate.touch();
+        self.load().await?;
+        Ok(self.formation.clone())
+    }
+
+    fn check_plan(&self, wanted: &[(ProcessType, u32)]) -> Result<(), DynoError> {
+        let plan = &self.context.parts.plan;
+        if wanted.iter().any(|(_, count)| *count > plan.dynos_per_type) {
+            return Err(DynoError::TooManyOfType { limit: plan.dynos_per_type, size: plan.size_word() });
+        }
+        if wanted.iter().filter(|(_, count)| *count > 0).count() > plan.process_types as usize {
+            return Err(DynoError::TooManyTypes { limit: plan.process_types, size: plan.size_word() });
+        }
+        Ok(())
+    }
+
+    async fn restart(&mut self, which: &Which) -> Result<(), DynoError> {
+        let names = self.named(which)?;
+        self.crashes.retain(|name, _| !names.contains(name));
+        self.stopped.retain(|name| !names.contains(name));
+        for dyno in self.dynos.values_mut().filter(|dyno| names.contains(&dyno.name)) {
+            self.orders.extend(dyno.stop.take().map(|order| (dyno.id, order)));
+        }
+        self.gate.touch();
+        if self.trouble.take().is_some() && self.account.asleep() {
+            self.wake_up("restart").await?;
+        }
+        Ok(())
+    }
+
+    /// An app whose web dynos are all stopped sleeps: the next request wakes it.
+    async fn stop(&mut self, which: &Which) -> Result<(), DynoError> {
+        self.stopped.extend(self.named(which)?);
+        let all_web = self.has_web() && self.wanted_names().filter(|name| name.process_type.is_web()).all(|name| self.stopped.contains(&name));
+        if all_web && self.awake(self.now()) {
+            self.gate.hold();
+            self.setting = Setting::Held;
+            self.fall_asleep("hand").await?;
+        }
+        Ok(())
+    }
+
+    async fn wake(&mut self) -> Result<(), StoreError> {
+        self.gate.touch();
+        self.trouble = None;
+        self.forgive();
+        if self.account.asleep() && self.account.resting(self.now()).is_none() && self.target.is_some() {
+            self.wake_up("hand").await?;
+        }
+        Ok(())
+    }
+
+    /// The names of the formation that are meant.
+    fn named(&self, which: &Which) -> Result<Vec<DynoName>, DynoError> {
+        let names: Vec<DynoName> = self.wanted_names().collect();
+        match which {
+            Which::All => Ok(names),
+            Which::Type(process_type) if self.formation.iter().any(|row| row.process_type == *process_type) => {
+                Ok(names.into_iter().filter(|name| name.process_type == *process_type).collect())
+            }
+            Which::Type(process_type) => Err(DynoError::NoSuchProcessType(process_type.to_string())),
+            Which::One(name) if names.contains(name) => Ok(vec![name.clone()]),
+            Which::One(_) => Err(DynoError::NoSuchDyno),
+        }
+    }
+
+    /// Ends all dynos and removes what the engine holds of the app.
+    pub(super) async fn forget(&mut self) -> Result<(), DynoError> {
+        self.gate.refuse(Refusal::Blank);
+        self.answer_rollout(|| Err(DynoError::NoSuchApp));
+        self.target = None;
+        self.turn().await?;
+        while !self.dynos.is_empty() {
+            match self.inbox.reports.recv().await {
+                Some((id, crate::dynos::life::Report::Ended(_))) => drop(self.dynos.remove(&id)),
+                Some(_) => {}
+                None => break,
+            }
+        }
+        let parts = &self.context.parts;
+        let app = self.id().to_string();
+        for container in parts.engine.list().await? {
+            let label = |key: &str| container.labels.get(key).map(String::as_str);
+            if label(LABEL_APP) == Some(&app) && label(LABEL_KIND) == Some("dyno") {
+                parts.engine.remove(container.id).await?;
+            }
+        }
+        let network = spec::network_spec(&parts.instance, self.id(), self.app.number, self.context.range)?;
+        Ok(parts.engine.remove_network(network.name).await?)
+    }
+}
