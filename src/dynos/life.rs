@@ -10,10 +10,11 @@ use tokio::{
 };
 
 use crate::{
-    domain::{app::App, DynoId, DynoName, ErrorCode, Plan, release::Release, slug::Slug},
+    domain::{DynoId, DynoName, ErrorCode, Plan, app::App, release::Release, slug::Slug},
     dynos::{
-        Context, open_config,
+        Context,
         gate::{Gate, Target},
+        open_config,
         output::{self, Output},
         probe::{self, Proof},
     },
@@ -301,7 +302,9 @@ impl Life {
         self.remove(&running.container.id).await;
         let words = running.output.last_lines();
         let mut why = match exit {
-            Some(_) if memory => format!("The process used more than its {} MB of memory and was killed", megabytes(&self.context.parts.plan)),
+            Some(_) if memory => {
+                format!("The process used more than its {} MB of memory and was killed", megabytes(&self.context.parts.plan))
+            }
             Some(exit) => format!("The process exited with status {}", exit.code),
             None => "The process was removed".to_owned(),
         };

@@ -3,7 +3,12 @@
 use serde_json::json;
 
 use crate::{
-    domain::{DynoName, ProcessType, event::EventKind, formation::{FormationRow, Quantity}, user::Actor},
+    domain::{
+        DynoName, ProcessType,
+        event::EventKind,
+        formation::{FormationRow, Quantity},
+        user::Actor,
+    },
     dynos::{
         DynoError, Which,
         gate::Refusal,
@@ -142,7 +147,8 @@ impl Supervisor {
     /// An app whose web dynos are all stopped sleeps: the next request wakes it.
     async fn stop(&mut self, which: &Which) -> Result<(), DynoError> {
         self.stopped.extend(self.named(which)?);
-        let all_web = self.has_web() && self.wanted_names().filter(|name| name.process_type.is_web()).all(|name| self.stopped.contains(&name));
+        let all_web =
+            self.has_web() && self.wanted_names().filter(|name| name.process_type.is_web()).all(|name| self.stopped.contains(&name));
         if all_web && self.awake(self.now()) {
             self.gate.hold();
             self.setting = Setting::Held;

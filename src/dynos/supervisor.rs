@@ -18,8 +18,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     domain::{
-        AppId, DynoId, DynoName, DynoState, ProcessType, ReleaseId, Timestamp, crash,
+        AppId, DynoId, DynoName, DynoState, ProcessType, ReleaseId, Timestamp,
         app::App,
+        crash,
         event::{EventKind, NewEvent},
         formation::{FormationRow, Quantity},
         user::Actor,
@@ -44,7 +45,11 @@ pub(super) enum Command {
     /// Name, maintenance, release or formation changed: read them again.
     Reload(Reply<()>),
     Release(Reply<()>),
-    Scale { changes: Vec<(ProcessType, Quantity)>, by: Actor, reply: Reply<Vec<FormationRow>> },
+    Scale {
+        changes: Vec<(ProcessType, Quantity)>,
+        by: Actor,
+        reply: Reply<Vec<FormationRow>>,
+    },
     Restart(Which, Reply<()>),
     Stop(Which, Reply<()>),
     Wake(Reply<()>),

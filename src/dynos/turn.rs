@@ -257,7 +257,10 @@ impl Supervisor {
             };
             if container.running {
                 self.slots.insert(DynoName::clone(&name), Slot { id, state: DynoState::Up, since: now });
-                self.live(Dyno { adopted: true, container: Some(container.id.clone()), ..Dyno::new(id, name, revision) }, Begin::Adopt(container));
+                self.live(
+                    Dyno { adopted: true, container: Some(container.id.clone()), ..Dyno::new(id, name, revision) },
+                    Begin::Adopt(container),
+                );
                 continue;
             }
             if let Some(exit) = container.exit {
@@ -317,7 +320,8 @@ impl Supervisor {
     pub(super) fn web_cools_off(&self, now: Timestamp) -> bool {
         let web = |name: &DynoName| name.process_type.is_web();
         let cooling = |name: &DynoName| self.crashes.get(name).is_some_and(|crashes| now < crashes.retry_at);
-        !self.dynos.values().any(|dyno| web(&dyno.name) && !dyno.stopping()) && self.wanted_names().filter(|name| web(name)).all(|name| cooling(&name))
+        !self.dynos.values().any(|dyno| web(&dyno.name) && !dyno.stopping())
+            && self.wanted_names().filter(|name| web(name)).all(|name| cooling(&name))
     }
 
     /// Answers a release when all its web dynos serve, or when it has nothing to wait for.
