@@ -169,7 +169,7 @@ impl Life {
     async fn create_once(&self) -> Result<ContainerId, Problem> {
         let parts = &self.context.parts;
         let image = parts.slugs.ensure_image(&self.revision.slug, self.app.number).await?;
-        let network = spec::network_spec(&parts.instance, self.app.id, self.app.number, self.context.range)?;
+        let network = self.context.network(&self.app)?;
         let network_name = network.name.clone();
         parts.engine.ensure_network(network).await?;
         let input = spec::DynoInput {

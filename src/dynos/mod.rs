@@ -38,8 +38,8 @@ use crate::{
         formation::Quantity, quota, slug::Slug, user::Actor,
     },
     engine::{
-        Container, Engine, EngineError, Usage,
-        spec::{LABEL_APP, LABEL_KIND, NetworkFault, NetworkRange},
+        Container, Engine, EngineError, NetworkSpec, Usage,
+        spec::{self, LABEL_APP, LABEL_KIND, NetworkFault, NetworkRange},
     },
     logs::Logs,
     scheduler::Tasks,
@@ -147,7 +147,8 @@ pub struct DynosParts {
 /// What all supervisors share.
 struct Context {
     parts: DynosParts,
-    range: NetworkRange,
+    /// Checked at the start; until then a fault may hide in it.
+    range: Result<NetworkRange, NetworkFault>,
     queue: StartQueue,
     swap: AtomicBool,
 }
@@ -155,6 +156,10 @@ struct Context {
 impl Context {
     fn has_swap(&self) -> bool {
         self.swap.load(Ordering::Relaxed)
+    }
+
+    fn network(&self, app: &App) -> Result<NetworkSpec, NetworkFault> {
+        spec::network_spec(&self.parts.instance, app.id, app.number, self.range.clone()?)
     }
 }
 
@@ -174,13 +179,13 @@ pub struct Dynos {
 }
 
 impl Dynos {
-    /// Nothing runs yet: call `start`. Fails when the configured network range makes no sense.
-    pub fn new(parts: DynosParts) -> Result<Dynos, NetworkFault> {
+    /// Nothing runs yet: call `start`.
+    pub fn new(parts: DynosParts) -> Dynos {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let range = parts.config.options.network_range.parse()?;
+        let range = parts.config.options.network_range.parse();
         let queue = StartQueue::new((cores * 3).div_ceil(2));
         let context = Context { parts, range, queue, swap: AtomicBool::new(false) };
-        Ok(Dynos { context: Arc::new(context), routes: Arc::default(), apps: Arc::default() })
+        Dynos { context: Arc::new(context), routes: Arc::default(), apps: Arc::default() }
     }
 
     fn apps(&self) -> MutexGuard<'_, HashMap<AppId, Registered>> {
@@ -190,6 +195,7 @@ impl Dynos {
     /// Publishes the routes (requests wait), adopts what runs (by label) and starts a supervisor for
     /// each app. While the engine does not answer it is asked again in the background.
     pub async fn start(&self) -> Result<(), DynoError> {
+        self.context.range.clone()?;
         let apps = self.context.parts.reader.apps().await?;
         let supervisors: Vec<Supervisor> = apps.into_iter().map(|app| self.register(app)).collect();
         self.publish();

@@ -15,7 +15,7 @@ use crate::{
         supervisor::{Command, Reply, Supervisor},
         turn::Setting,
     },
-    engine::spec::{self, LABEL_APP, LABEL_KIND},
+    engine::spec::{LABEL_APP, LABEL_KIND},
     store::StoreError,
 };
 
@@ -202,7 +202,6 @@ impl Supervisor {
                 parts.engine.remove(container.id).await?;
             }
         }
-        let network = spec::network_spec(&parts.instance, self.id(), self.app.number, self.context.range)?;
-        Ok(parts.engine.remove_network(network.name).await?)
+        Ok(parts.engine.remove_network(self.context.network(&self.app)?.name).await?)
     }
 }
