@@ -36,12 +36,9 @@ pub fn diagnose(output: &[String], manager: Manager) -> String {
         return "Poetry cannot find the package that pyproject.toml names. Add `package-mode = false` below [tool.poetry] and lock again."
             .to_owned();
     }
-    if let Some(line) =
-        between(&text, "Couldn't parse requirement in `requirements.txt`", " error").or(between(&text, "requirements.txt:", " "))
-        && text.contains("parse")
-    {
-        let line: String = line.chars().take(40).collect();
-        return format!("requirements.txt has a line that names no package ({}). Correct it and deploy again.", line.trim());
+    if text.contains("Couldn't parse requirement in") {
+        return "requirements.txt has a line that names no package or version. The output above shows it; correct it and deploy again."
+            .to_owned();
     }
     if ["Could not connect", "dns error", "Failed to fetch", "error sending request", "Connection refused"]
         .iter()
@@ -60,7 +57,8 @@ pub fn diagnose(output: &[String], manager: Manager) -> String {
 
 /// Lines as one text with single spaces: messages are wrapped at any word.
 fn joined(output: &[String]) -> String {
-    let words = output.iter().flat_map(|line| line.split_whitespace()).filter(|word| !matches!(*word, "│" | "╰─▶" | "×" | "├─▶"));
+    let words =
+        output.iter().flat_map(|line| line.split_whitespace()).filter(|word| !matches!(*word, "cause:" | "│" | "╰─▶" | "×" | "├─▶"));
     let mut text = words.collect::<Vec<_>>().join(" ");
     text.push(' ');
     text
@@ -93,7 +91,7 @@ mod tests {
                 "requirements.txt asks for the package `flaskk-nope`, which does not exist.",
             ),
             (
-                "  × No solution found when resolving dependencies:\n  ╰─▶ Because there is no version of flask==99.0 and you require flask==99.0,\n",
+                "error: No solution found when resolving dependencies\n  cause: Because there is no version of flask==99.0 and you require flask==99.0,\n",
                 Manager::Pip,
                 "requirements.txt asks for flask 99.0, and there is no such version.",
             ),
@@ -111,6 +109,11 @@ mod tests {
             ("Your Pipfile.lock (abc) is out of date. Expected: (def).", Manager::Pipenv, "Pipfile.lock does not fit the Pipfile."),
             ("error: Failed to fetch: `https://index/simple/flask/`", Manager::Pip, "The package index did not answer."),
             ("  × Failed to build `psycopg2==2.9.9`\n", Manager::Pip, "The package psycopg2==2.9.9 could not be compiled."),
+            (
+                "error: Couldn't parse requirement in `requirements.txt` at position 0\n  cause: Unexpected",
+                Manager::Pip,
+                "requirements.txt has a line",
+            ),
             ("what?", Manager::Uv, "Installing the dependencies failed."),
         ] {
             let lines: Vec<String> = output.lines().map(str::to_owned).collect();

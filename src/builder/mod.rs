@@ -5,6 +5,7 @@ mod container;
 mod detect;
 mod diagnose;
 mod ignore;
+mod manifest;
 mod output;
 mod python;
 mod queue;

@@ -247,6 +247,8 @@ fn close_failed(run: &mut Run, error: &BuildError) -> Ending {
     let sentence = run.log.masked(&error.to_string());
     let (status, closing) = match error {
         BuildError::Cancelled => (BuildStatus::Cancelled, &[][..]),
+        // It was compiled; what failed is the start of the new dynos.
+        BuildError::Release(_) => (BuildStatus::Failed, &["", "Push failed"][..]),
         _ => (BuildStatus::Failed, &["", "Push rejected, failed to compile Python app.", "", "Push failed"][..]),
     };
     for line in [sentence.as_str()].iter().chain(closing) {

@@ -1,8 +1,8 @@
 //! One build from its source to its release, phase by phase.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -11,11 +11,12 @@ use crate::{
         archive::{self, ArchiveError, ArchiveLimits, Repacked},
         container::{self, Built, Job},
         detect::{self, BuildPlan},
+        manifest::{self, EnvVar},
         output::Log,
     },
-    domain::{ConfigVars, ReleaseId, SlugId, app::App, build::Build, build::Phase, slug::Slug, user::Actor},
+    domain::{ConfigKey, ConfigVars, ReleaseId, SlugId, app::App, build::Build, build::Phase, slug::Slug, user::Actor},
     engine::spec::AppUid,
-    fail_point,
+    fail_point, secrets,
     slugs::files::Stored,
     store::builds::Claimed,
 };
@@ -76,7 +77,7 @@ impl Run {
         self.log.step("Building on the Siesta stack");
         let source = self.receive().await?;
         self.begin("Detect").await?;
-        let config = self.parts.releases.config(self.app.id).await?;
+        let config = self.config(&source).await?;
         self.log.mask(config.iter().map(|(_, value)| value.expose_secret()));
         let plan = self.detect(&source, &config)?;
         self.begin("Install").await?;
@@ -110,6 +111,40 @@ impl Run {
             ArchiveError::Io(error) => BuildError::Io(error),
             refused => BuildError::Rejected(refused.to_string()),
         })
+    }
+
+    /// The app's config vars; before the first release of code those of its manifest are added.
+    async fn config(&mut self, source: &Repacked) -> Result<ConfigVars, BuildError> {
+        let config = self.parts.releases.config(self.app.id).await?;
+        if !self.parts.reader.slugs_of(self.app.id, 0).await?.is_empty() {
+            return Ok(config);
+        }
+        let manifest = manifest::of(&source.tree).map_err(|rejection| BuildError::Rejected(rejection.0))?;
+        let Some(manifest) = manifest else { return Ok(config) };
+        let mut changes = BTreeMap::new();
+        for (key, var) in manifest.env.iter().filter(|(key, _)| config.get(key.as_str()).is_none()) {
+            match var {
+                EnvVar::Value(value) => _ = changes.insert(key.clone(), Some(SecretString::from(value.clone()))),
+                EnvVar::Secret => _ = changes.insert(key.clone(), Some(secrets::random_token())),
+                EnvVar::Missing { required: true } => {
+                    self.log.warning(&format!("{} asks for the config var {key}. Set it in the app's settings.", manifest.file));
+                }
+                EnvVar::Missing { required: false } => {}
+            }
+        }
+        for (process_type, quantity) in manifest.formation.iter().filter(|(name, quantity)| !name.is_web() && **quantity > 0) {
+            self.log.warning(&format!("{} asks for {process_type}={quantity}. Scale it in the app's dynos.", manifest.file));
+        }
+        if let Some(command) = &manifest.postdeploy {
+            self.log.warning(&format!("{} asks for `{command}` after the first deploy. That is not run by itself yet.", manifest.file));
+        }
+        if changes.is_empty() {
+            return Ok(config);
+        }
+        let names: Vec<&str> = changes.keys().map(ConfigKey::as_str).collect();
+        self.log.step(&format!("Setting config vars of {}: {}", manifest.file, names.join(", ")));
+        self.parts.releases.set_config(self.app.id, changes, &actor(&self.build)?).await?;
+        Ok(self.parts.releases.config(self.app.id).await?)
     }
 
     fn detect(&mut self, source: &Repacked, config: &ConfigVars) -> Result<BuildPlan, BuildError> {
