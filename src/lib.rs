@@ -4,7 +4,7 @@
 //! (`tests/it/architecture.rs` holds this table, `ARCHITECTURE.md` explains it):
 //!
 //! ```text
-//! 4  server                      puts the parts together
+//! 4  server admin                puts the parts together, the operator's socket
 //! 3  web  api  router  http  tls the edges: pages, Platform API, data plane
 //! 2  apps builder releases dynos accounts plans   the owners of state
 //! 1  logs  slugs  store  engine  what the owners stand on
@@ -24,6 +24,7 @@ pub mod slugs;
 pub mod store;
 
 pub mod accounts;
+pub mod admin;
 pub mod apps;
 pub mod builder;
 pub mod dynos;

@@ -1,3 +1,200 @@
 //! The siesta program: subcommands, logging, exit code.
 
-fn main() {}
+use std::{io::Read, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+use siesta::{
+    admin::{AdminClient, DeployRequest, NewToken, NewUser},
+    config::{Config, ServeOptions},
+    server::Server,
+};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A self-hosted mini-PaaS: Heroku's free tier on your own machine.
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server.
+    Serve(Box<ServeOptions>),
+    /// Accounts: create one, or make a link that sets a new password.
+    User {
+        #[command(subcommand)]
+        command: UserCommand,
+    },
+    /// API tokens for scripts.
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
+    /// Print an invitation link.
+    Invite {
+        /// Whom it is for.
+        #[arg(default_value = "")]
+        email: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Print a fresh one-time claim token.
+    ClaimToken {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Say what the running server says of itself, as JSON.
+    Status {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Deploy a folder of this machine as an app, creating the app if needed.
+    Deploy {
+        /// The app's name.
+        #[arg(long)]
+        app: String,
+        /// What to call this version in the release.
+        #[arg(long)]
+        version: Option<String>,
+        folder: PathBuf,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Print the certificate of the local CA that signs for --listen-tls.
+    Ca {
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+#[derive(Subcommand)]
+enum UserCommand {
+    /// Make an account; the password is read from standard input.
+    Create {
+        email: String,
+        #[arg(long)]
+        admin: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Print a one-hour link that sets a new password.
+    Reset {
+        email: String,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+#[derive(Subcommand)]
+enum TokenCommand {
+    /// Print a new token of an account.
+    Create {
+        email: String,
+        #[arg(long, default_value = "made on the server")]
+        description: String,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+/// Which server is meant.
+#[derive(Args)]
+struct Place {
+    /// Where the server keeps everything.
+    #[arg(long, env = "SIESTA_DATA_DIR", default_value = "/var/lib/siesta")]
+    data_dir: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("siesta: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn run(command: Command) -> anyhow::Result<()> {
+    let nothing = serde_json::json!({});
+    match command {
+        Command::Serve(options) => serve(*options).await,
+        Command::User { command: UserCommand::Create { email, admin, place } } => {
+            let mut password = String::new();
+            std::io::stdin().take(1024).read_to_string(&mut password)?;
+            let password = password.trim_end_matches(['\r', '\n']).to_owned();
+            println!("{}", AdminClient::new(&place.data_dir).create_user(NewUser { email, password, admin }).await?);
+            Ok(())
+        }
+        Command::User { command: UserCommand::Reset { email, place } } => {
+            let new = NewToken { email, description: String::new() };
+            println!("{}", AdminClient::new(&place.data_dir).ask("POST", "/users/reset", &new).await?);
+            Ok(())
+        }
+        Command::Token { command: TokenCommand::Create { email, description, place } } => {
+            println!("{}", AdminClient::new(&place.data_dir).create_token(NewToken { email, description }).await?);
+            Ok(())
+        }
+        Command::Invite { email, place } => {
+            let new = NewToken { email, description: String::new() };
+            println!("{}", AdminClient::new(&place.data_dir).ask("POST", "/invites", &new).await?);
+            Ok(())
+        }
+        Command::ClaimToken { place } => {
+            println!("{}", AdminClient::new(&place.data_dir).ask("POST", "/claim-token", &nothing).await?);
+            Ok(())
+        }
+        Command::Status { place } => {
+            println!("{}", AdminClient::new(&place.data_dir).ask("GET", "/status", &nothing).await?);
+            Ok(())
+        }
+        Command::Deploy { app, version, folder, place } => {
+            Ok(AdminClient::new(&place.data_dir).deploy(&folder, DeployRequest { app, version }).await?)
+        }
+        Command::Ca { place } => {
+            print!("{}", siesta::tls::ca_pem(&place.data_dir)?);
+            Ok(())
+        }
+    }
+}
+
+/// Runs the server until SIGINT or SIGTERM; dynos go on running.
+async fn serve(options: ServeOptions) -> anyhow::Result<()> {
+    log_to_stderr(options.log_json);
+    let config = Config::new(options).map_err(anyhow::Error::msg)?;
+    let server = Server::start(config).await?;
+    for line in server.greeting() {
+        println!("{line}");
+    }
+    stop_signal().await?;
+    println!("Stopping; dynos go on running.");
+    server.stop().await;
+    Ok(())
+}
+
+/// Waits for SIGINT or SIGTERM.
+async fn stop_signal() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+/// The server's own log: RUST_LOG chooses, `info` by default; no ANSI, so that hostile text stays text.
+fn log_to_stderr(json: bool) {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,sqlx=warn,hyper=warn".into());
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    if json {
+        subscriber.json().init();
+    } else {
+        subscriber.init();
+    }
+}

@@ -1,4 +1,6 @@
 //! Tests against real Docker; `script/test` prepares engine and stack images.
 
 mod engine;
+mod kill;
+mod shop;
 pub mod tiny;

@@ -1,0 +1,13 @@
+//! The operator's door: a Unix socket (0600) in the data folder through which the subcommands talk
+//! to the running server, and the client side of it (decisions 9: one writer, always).
+
+mod client;
+mod door;
+
+pub use client::{AdminClient, AdminError};
+pub use door::{DeployRequest, Door, NewToken, NewUser, Said, serve};
+
+/// The socket's name inside the data folder.
+pub const SOCKET: &str = "admin.sock";
+/// Held by whoever may write the database.
+pub const LOCK: &str = "lock";

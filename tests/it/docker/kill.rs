@@ -1,0 +1,85 @@
+//! The server is killed at every fail point in turn: no release is lost or doubled, no container is
+//! orphaned, a running dyno is not touched, and the next deploy works.
+
+use std::time::Duration;
+
+use siesta::{
+    engine::{Engine, spec},
+    fail_point,
+};
+
+use crate::support::served::Served;
+
+#[tokio::test]
+async fn killed_at_any_point_of_a_deploy_nothing_is_lost_doubled_or_orphaned() {
+    let mut served = Served::start(&[]);
+    let token = served.claim();
+    served.deploy("sobrevive", "tienda-videojuegos").unwrap_or_else(|error| panic!("{error}\n{}", served.server_log()));
+    for place in fail_point::PLACES {
+        let before = versions(&served, &token).await;
+        served.kill();
+        served.set("SIESTA_FAIL_POINT", Some(place));
+        served.run();
+        // Only a build with something to run besides installing has a container every time.
+        let example = if *place == "build.container_started" { "django-notas" } else { "tienda-videojuegos" };
+        let cut = served.deploy("sobrevive", example);
+        assert!(cut.is_err(), "{place}: the deploy was cut off: {cut:?}");
+        served.wait_for_end();
+        assert!(served.server_log().contains(&format!("fail point {place} reached")), "{place} was never reached:\n{}", served.server_log());
+        served.set("SIESTA_FAIL_POINT", None);
+        served.run();
+        settled(&served, &token, place).await;
+        let after = versions(&served, &token).await;
+        let expected: Vec<i64> = (1..=after.len() as i64).collect();
+        assert_eq!(after, expected, "{place}: release numbers have no gap and no double");
+        assert!(after.len() <= before.len() + 1, "{place}: {before:?} became {after:?}");
+        let answer = served.app("sobrevive", "/").send().await.expect("an answer");
+        assert_eq!(answer.status(), 200, "{place}\n{}", served.server_log());
+        let engine = served.engine(&served.instance());
+        let left = engine.list().await.expect("a list");
+        assert!(left.iter().all(|container| !container.labels.contains_key(spec::LABEL_BUILD)), "{place}: a build container is left: {left:?}");
+        assert!(left.len() <= 1, "{place}: one web dyno and no other container: {left:?}");
+    }
+    served.deploy("sobrevive", "tienda-videojuegos").unwrap_or_else(|error| panic!("{error}\n{}", served.server_log()));
+}
+
+#[tokio::test]
+async fn killed_in_the_middle_of_a_wake_the_next_request_is_served_by_one_dyno() {
+    let mut served = Served::start(&[("SIESTA_IDLE_AFTER", "2")]);
+    let token = served.claim();
+    served.deploy("sobrevive", "tienda-videojuegos").unwrap_or_else(|error| panic!("{error}\n{}", served.server_log()));
+    for place in ["dyno.created", "dyno.started"] {
+        let asleep = async || served.get("/apps/sobrevive/dynos", &token).await[0]["state"].as_str().map(str::to_owned);
+        served.until(Duration::from_secs(60), asleep, |state| state.as_deref() == Some("idle")).await;
+        served.kill();
+        served.set("SIESTA_FAIL_POINT", Some(place));
+        served.run();
+        assert!(served.app("sobrevive", "/").send().await.is_err(), "{place}: the server was gone before the answer");
+        served.wait_for_end();
+        served.set("SIESTA_FAIL_POINT", None);
+        served.run();
+        let answer = served.app("sobrevive", "/").send().await.expect("an answer");
+        assert_eq!(answer.status(), 200, "{place}\n{}", served.server_log());
+        let left = served.engine(&served.instance()).list().await.expect("a list");
+        assert_eq!(left.len(), 1, "{place}: one dyno, and no orphan: {left:?}");
+    }
+}
+
+async fn versions(served: &Served, token: &str) -> Vec<i64> {
+    let releases = served.get("/apps/sobrevive/releases", token).await;
+    let mut versions: Vec<i64> = releases.as_array().into_iter().flatten().filter_map(|release| release["version"].as_i64()).collect();
+    versions.sort_unstable();
+    versions
+}
+
+/// No build is pending and one container is left.
+async fn settled(served: &Served, token: &str, place: &str) {
+    let patience = Duration::from_secs(90);
+    let pending = async || {
+        let builds = served.get("/apps/sobrevive/builds", token).await;
+        let pending = builds.as_array().into_iter().flatten().filter(|build| build["status"] == "pending").count();
+        let containers = served.engine(&served.instance()).list().await.map_or(99, |list| list.len());
+        (place.to_owned(), pending, containers)
+    };
+    served.until(patience, pending, |(_, pending, containers)| *pending == 0 && *containers <= 1).await;
+}
