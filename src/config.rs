@@ -177,6 +177,18 @@ impl Config {
         Ok(Config { options, limits: Limits::default() })
     }
 
+    /// The same with the ports that were really bound (port 0 lets the kernel choose).
+    pub fn bound_to(mut self, http_port: u16, tls_port: u16) -> Config {
+        self.options.listen.set_port(http_port);
+        self.options.listen_tls.set_port(tls_port);
+        self
+    }
+
+    /// The stack as clients see it: Debian 12.
+    pub fn stack_name(&self) -> String {
+        "siesta-12".to_owned()
+    }
+
     /// The host name of the dashboard, lower case, without port.
     pub fn dashboard_host(&self) -> &str {
         self.options.dashboard_host.as_deref().unwrap_or(&self.options.apps_domain)

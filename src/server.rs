@@ -62,6 +62,7 @@ struct Owners {
     releases: Releases,
     dynos: Dynos,
     logs: Logs,
+    instance: String,
 }
 
 /// What the owners are made of.
@@ -84,15 +85,17 @@ impl Server {
         let data = config.options.data_dir.clone();
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&data).with_context(|| format!("{} cannot be made", data.display()))?;
         let lock = lock(&data)?;
-        let listeners = listen::bind(&config)?;
-        let config = Arc::new(config.bound_to(listeners.http_port(), listeners.tls_port()));
         let tasks = Tasks::new();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ground = Ground::prepare(&config, &clock, &tasks).await?;
+        let claimed = Accounts::new(ground.reader.clone(), ground.writer.clone(), clock.clone()).is_claimed().await?;
+        let listeners = listen::bind(&config, claimed)?;
+        let wanted = config.clone();
+        let config = Arc::new(config.bound_to(listeners.http_port(), listeners.tls_port()));
         let owners = Owners::new(&config, &clock, &tasks, ground);
         owners.start().await?;
         let claim_token = owners.accounts.new_claim_token().await?;
-        let listening = listen::start(listeners, &owners, owners.platform()).await?;
+        let listening = listen::start(listeners, &owners, owners.platform(), &wanted).await?;
         owners.open_the_door(&data)?;
         let Owners { config, accounts, logs, .. } = owners;
         Ok(Server { config, tasks, accounts, logs, listening, claim_token, _lock: lock })
@@ -114,7 +117,9 @@ impl Server {
 
     /// Stops accepting, finishes what is under way, writes the logs out. Dynos go on running.
     pub async fn stop(self) {
-        self.listening.stop().await;
+        if tokio::time::timeout(STOP_PATIENCE, self.listening.stop()).await.is_err() {
+            tracing::warn!("some requests did not end in time");
+        }
         self.logs.flush().await;
         if !self.tasks.stop(STOP_PATIENCE).await {
             tracing::warn!("some tasks did not end in time");
@@ -131,7 +136,7 @@ fn lock(data: &Path) -> anyhow::Result<File> {
 }
 
 impl Ground {
-    async fn prepare(config: &Arc<Config>, clock: &Arc<dyn Clock>, tasks: &Tasks) -> anyhow::Result<Ground> {
+    async fn prepare(config: &Config, clock: &Arc<dyn Clock>, tasks: &Tasks) -> anyhow::Result<Ground> {
         let data = &config.options.data_dir;
         let (reader, writer) = store::open(&data.join("siesta.db")).await?;
         let instance = writer.instance_id().await?;
@@ -186,7 +191,7 @@ impl Owners {
             slugs: slugs.clone(),
             keys: keys.clone(),
             plan: plan.clone(),
-            instance: instance.clone(),
+            instance: instance.as_str().into(),
         });
         let releases = Releases::new(ReleasesParts {
             reader: reader.clone(),
@@ -209,7 +214,7 @@ impl Owners {
             releases: releases.clone(),
             plan: plan.clone(),
             root: config.options.data_dir.clone(),
-            instance,
+            instance: instance.as_str().into(),
         });
         let accounts = Accounts::new(reader.clone(), writer.clone(), clock.clone());
         let apps = Apps::new(AppsParts {
@@ -223,7 +228,7 @@ impl Owners {
             plan,
             stack: config.stack_name(),
         });
-        Owners { config, clock, tasks, reader, accounts, apps, builder, releases, dynos, logs }
+        Owners { config, clock, tasks, reader, accounts, apps, builder, releases, dynos, logs, instance }
     }
 
     /// In this order: dynos are adopted before anything could start one, releases that were cut off
@@ -279,6 +284,7 @@ impl Owners {
             accounts: self.accounts.clone(),
             apps: self.apps.clone(),
             builder: self.builder.clone(),
+            instance: self.instance.clone(),
         };
         admin::serve(door, &data.join(admin::SOCKET), &self.tasks).context("The admin socket cannot be made")
     }

@@ -33,6 +33,7 @@ pub struct Door {
     pub accounts: Accounts,
     pub apps: Apps,
     pub builder: Builder,
+    pub instance: String,
 }
 
 /// `siesta user create`.
@@ -104,6 +105,8 @@ pub fn serve(door: Door, path: &Path, tasks: &Tasks) -> std::io::Result<()> {
 #[derive(Debug, Serialize, Deserialize)]
 struct Status {
     claimed: bool,
+    /// The id that containers, networks and images of this server are labelled with.
+    instance: String,
     apps: i64,
     dashboard: String,
 }
@@ -111,6 +114,7 @@ struct Status {
 async fn status(State(door): State<Door>) -> Result<Json<Status>, (StatusCode, Json<Said>)> {
     Ok(Json(Status {
         claimed: door.accounts.is_claimed().await.map_err(refuse)?,
+        instance: door.instance.clone(),
         apps: door.reader.count_apps().await.map_err(refuse)?,
         dashboard: door.config.dashboard_url(),
     }))
@@ -149,7 +153,7 @@ async fn claim_token(State(door): State<Door>) -> Answer {
 /// The account that deploys from the machine itself: the app's owner, else the first
 /// administrator, else the system account until the claim.
 async fn deployer(door: &Door) -> Result<User, (StatusCode, Json<Said>)> {
-    if let Some(admin) = door.reader.first_admin().await.map_err(refuse)? {
+    if let Some(admin) = door.reader.users().await.map_err(refuse)?.into_iter().find(|user| user.admin) {
         return Ok(admin);
     }
     door.accounts.system_user().await.map_err(refuse)

@@ -14,7 +14,6 @@ use super::Owners;
 use crate::{
     config::Config,
     router::{self, Listener, Platform, Router, RouterParts, RunningRouter},
-    scheduler::Tasks,
     tls,
 };
 
@@ -90,22 +89,25 @@ pub(super) async fn start(listeners: Listeners, owners: &Owners, platform: Platf
     let tls = tls::server_config(&owners.config)?;
     let first = router(owners, platform.clone(), tls.clone()).start(vec![listeners.http, listeners.https])?;
     let running = Arc::new(Mutex::new(vec![first]));
-    let public: Vec<(SocketAddr, bool)> = [(wanted.options.listen, false), (wanted.options.listen_tls, true)]
-        .into_iter()
-        .filter(|(address, _)| loopback(*address) != *address)
-        .collect();
-    if !public.is_empty() && !owners.accounts.is_claimed().await? {
+    let wanted = [(wanted.options.listen, false), (wanted.options.listen_tls, true)];
+    let public = wanted.iter().any(|(address, _)| loopback(*address) != *address);
+    if public && !owners.accounts.is_claimed().await? {
         tracing::warn!("listening on loopback only until the server is claimed");
         let router = router(owners, platform, tls);
         let (accounts, running) = (owners.accounts.clone(), running.clone());
-        let threads = router::threads(&owners.config);
+        let (threads, stopping) = (router::threads(&owners.config), owners.tasks.clone());
         owners.tasks.spawn(async move {
             while !accounts.is_claimed().await.unwrap_or(false) {
                 tokio::time::sleep(CLAIM_WATCH).await;
             }
-            let bound: io::Result<Vec<Listener>> = public.iter().map(|(address, tls)| Listener::bind(*address, *tls, threads)).collect();
-            match bound.map_err(|error| error.to_string()).and_then(|l| router.start(l).map_err(|error| error.to_string())) {
-                Ok(more) => running.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(more),
+            let before = std::mem::take(&mut *lock(&running));
+            stopping.spawn(async move {
+                for router in before {
+                    router.stop().await;
+                }
+            });
+            match router.start(bind_all(&wanted, threads).await) {
+                Ok(router) => lock(&running).push(router),
                 Err(error) => tracing::error!(%error, "the public addresses cannot be opened"),
             }
         });
@@ -113,10 +115,25 @@ pub(super) async fn start(listeners: Listeners, owners: &Owners, platform: Platf
     Ok(Listening { running })
 }
 
+fn lock(running: &Mutex<Vec<RunningRouter>>) -> std::sync::MutexGuard<'_, Vec<RunningRouter>> {
+    running.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Binds all, again and again: the loopback sockets on the same ports are closing meanwhile.
+async fn bind_all(wanted: &[(SocketAddr, bool)], threads: usize) -> Vec<Listener> {
+    loop {
+        match wanted.iter().map(|(address, tls)| Listener::bind(*address, *tls, threads)).collect::<io::Result<Vec<_>>>() {
+            Ok(listeners) => return listeners,
+            Err(error) => tracing::info!(%error, "waiting for the public addresses"),
+        }
+        tokio::time::sleep(CLAIM_WATCH).await;
+    }
+}
+
 impl Listening {
     /// Stops accepting and finishes what is open.
-    pub(super) async fn stop(self, _tasks: &Tasks) {
-        let running = std::mem::take(&mut *self.running.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    pub(super) async fn stop(self) {
+        let running = std::mem::take(&mut *lock(&self.running));
         for router in running {
             router.stop().await;
         }
