@@ -214,7 +214,6 @@ impl Owners {
             releases: releases.clone(),
             plan: plan.clone(),
             root: config.options.data_dir.clone(),
-            instance: instance.as_str().into(),
         });
         let accounts = Accounts::new(reader.clone(), writer.clone(), clock.clone());
         let apps = Apps::new(AppsParts {
@@ -235,7 +234,6 @@ impl Owners {
     /// are brought to an end before builds could make new ones.
     async fn start(&self) -> anyhow::Result<()> {
         self.dynos.start().await?;
-        self.apps.start().await?;
         self.releases.start().await?;
         self.builder.start().await?;
         Ok(())

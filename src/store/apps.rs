@@ -59,6 +59,11 @@ impl Reader {
         Ok(select!("where a.id = ?", id).fetch_optional(&self.pool).await?.map(App::from))
     }
 
+    /// How many apps there are.
+    pub async fn count_apps(&self) -> Result<i64, StoreError> {
+        Ok(sqlx::query_scalar!("select count(*) from apps").fetch_one(&self.pool).await?)
+    }
+
     pub async fn app_by_name(&self, name: &AppName) -> Result<Option<App>, StoreError> {
         Ok(select!("where a.name = ?", name).fetch_optional(&self.pool).await?.map(App::from))
     }
