@@ -64,11 +64,6 @@ enum Command {
         #[command(flatten)]
         place: Place,
     },
-    /// Print the certificate of the local CA that signs for --listen-tls.
-    Ca {
-        #[command(flatten)]
-        place: Place,
-    },
 }
 
 #[derive(Subcommand)]
@@ -156,10 +151,6 @@ async fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Deploy { app, version, folder, place } => {
             Ok(AdminClient::new(&place.data_dir).deploy(&folder, DeployRequest { app, version }).await?)
-        }
-        Command::Ca { place } => {
-            print!("{}", siesta::tls::ca_pem(&place.data_dir)?);
-            Ok(())
         }
     }
 }

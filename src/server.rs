@@ -13,7 +13,7 @@ use tower::{ServiceExt, util::BoxCloneSyncService};
 use crate::{
     accounts::Accounts,
     admin::{self, Door},
-    api::{self, Api},
+    api::{self, Api, ApiParts},
     apps::{Apps, AppsParts},
     builder::{Builder, BuilderParts},
     clock::{Clock, SystemClock},
@@ -63,6 +63,7 @@ struct Owners {
     dynos: Dynos,
     logs: Logs,
     instance: String,
+    plan: Plan,
 }
 
 /// What the owners are made of.
@@ -83,7 +84,11 @@ impl Server {
     /// does not come up, or an address cannot be bound.
     pub async fn start(config: Config) -> anyhow::Result<Server> {
         let data = config.options.data_dir.clone();
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&data).with_context(|| format!("{} cannot be made", data.display()))?;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&data)
+            .with_context(|| format!("{} cannot be made", data.display()))?;
         let lock = lock(&data)?;
         let tasks = Tasks::new();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -224,10 +229,10 @@ impl Owners {
             builder: builder.clone(),
             logs: logs.clone(),
             clock: clock.clone(),
-            plan,
+            plan: plan.clone(),
             stack: config.stack_name(),
         });
-        Owners { config, clock, tasks, reader, accounts, apps, builder, releases, dynos, logs, instance }
+        Owners { config, clock, tasks, reader, accounts, apps, builder, releases, dynos, logs, instance, plan }
     }
 
     /// In this order: dynos are adopted before anything could start one, releases that were cut off
@@ -252,7 +257,7 @@ impl Owners {
             dynos: self.dynos.clone(),
             logs: self.logs.clone(),
         });
-        let api = api::router(Api {
+        let api = api::router(Api::new(ApiParts {
             config: self.config.clone(),
             clock: self.clock.clone(),
             reader: self.reader.clone(),
@@ -262,14 +267,17 @@ impl Owners {
             releases: self.releases.clone(),
             dynos: self.dynos.clone(),
             logs: self.logs.clone(),
-        });
+            plan: self.plan.clone(),
+            stack: self.config.stack_name(),
+        }));
         let config = self.config.clone();
         let service = tower::service_fn(move |mut request: Request<Body>| {
             if let Some(peer) = request.extensions().get::<Peer>().copied() {
                 request.extensions_mut().insert(ClientAddress(peer.ip));
             }
-            let chosen = if api::is_api_request(&request, &config) { api.clone() } else { web.clone() };
-            chosen.oneshot(request)
+            let (parts, body) = request.into_parts();
+            let chosen = if api::is_api_request(&parts, &config) { api.clone() } else { web.clone() };
+            chosen.oneshot(Request::from_parts(parts, body))
         });
         let service: BoxCloneSyncService<Request<Body>, Response<Body>, std::convert::Infallible> = BoxCloneSyncService::new(service);
         Platform::new(service, &self.tasks)

@@ -170,7 +170,8 @@ async fn deploy(State(door): State<Door>, Query(request): Query<DeployRequest>, 
     let source = door.builder.create_source(Some(app.id), &by).await.map_err(refuse)?;
     let stream = body.into_data_stream().map(|chunk| chunk.map_err(std::io::Error::other)).boxed();
     let stored = door.builder.receive(&source.put_token, stream).await.map_err(refuse)?;
-    let (build, _) = door.builder.enqueue(app.id, BuildSource::Stored { source: stored, version: request.version }, &by).await.map_err(refuse)?;
+    let (build, _) =
+        door.builder.enqueue(app.id, BuildSource::Stored { source: stored, version: request.version }, &by).await.map_err(refuse)?;
     let output = door.builder.output(build.id, 0).await.map_err(refuse)?;
     let url = door.config.web_url(app.name.as_str());
     let lines = output.map(move |item| {

@@ -25,7 +25,11 @@ async fn killed_at_any_point_of_a_deploy_nothing_is_lost_doubled_or_orphaned() {
         let cut = served.deploy("sobrevive", example);
         assert!(cut.is_err(), "{place}: the deploy was cut off: {cut:?}");
         served.wait_for_end();
-        assert!(served.server_log().contains(&format!("fail point {place} reached")), "{place} was never reached:\n{}", served.server_log());
+        assert!(
+            served.server_log().contains(&format!("fail point {place} reached")),
+            "{place} was never reached:\n{}",
+            served.server_log()
+        );
         served.set("SIESTA_FAIL_POINT", None);
         served.run();
         settled(&served, &token, place).await;
@@ -37,7 +41,10 @@ async fn killed_at_any_point_of_a_deploy_nothing_is_lost_doubled_or_orphaned() {
         assert_eq!(answer.status(), 200, "{place}\n{}", served.server_log());
         let engine = served.engine(&served.instance());
         let left = engine.list().await.expect("a list");
-        assert!(left.iter().all(|container| !container.labels.contains_key(spec::LABEL_BUILD)), "{place}: a build container is left: {left:?}");
+        assert!(
+            left.iter().all(|container| !container.labels.contains_key(spec::LABEL_BUILD)),
+            "{place}: a build container is left: {left:?}"
+        );
         assert!(left.len() <= 1, "{place}: one web dyno and no other container: {left:?}");
     }
     served.deploy("sobrevive", "tienda-videojuegos").unwrap_or_else(|error| panic!("{error}\n{}", served.server_log()));

@@ -18,7 +18,8 @@ async fn states(served: &Served, token: &str) -> Vec<String> {
 async fn the_shop_is_deployed_orders_are_kept_it_sleeps_and_wakes() {
     let served = Served::start(&[("SIESTA_IDLE_AFTER", "3")]);
     let token = served.claim();
-    let output = served.deploy("tiendavideojuegos", "tienda-videojuegos").unwrap_or_else(|error| panic!("{error}\n{}", served.server_log()));
+    let output =
+        served.deploy("tiendavideojuegos", "tienda-videojuegos").unwrap_or_else(|error| panic!("{error}\n{}", served.server_log()));
     assert!(output.contains("-----> "), "Heroku's form: {output}");
 
     let page = served.app("tiendavideojuegos", "/").send().await.expect("an answer");

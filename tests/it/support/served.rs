@@ -38,7 +38,8 @@ fn inherited() -> Vec<(String, String)> {
 impl Served {
     /// Starts a server with these environment variables on top.
     pub fn start(extra: &[(&str, &str)]) -> Served {
-        let number = std::process::id() as usize * 7 + std::sync::atomic::AtomicUsize::fetch_add(&NEXT, 1, std::sync::atomic::Ordering::Relaxed);
+        let number =
+            std::process::id() as usize * 7 + std::sync::atomic::AtomicUsize::fetch_add(&NEXT, 1, std::sync::atomic::Ordering::Relaxed);
         let mut served = Served {
             child: None,
             data: tempfile::tempdir().expect("a data folder"),
