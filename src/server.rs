@@ -1,4 +1,4 @@
-//! Puts the parts together; start and stop order.
+//! Puts the parts together; the one list of periodic tasks; start and stop order.
 
 mod listen;
 
@@ -25,7 +25,7 @@ use crate::{
     logs::Logs,
     releases::{Releases, ReleasesParts},
     router::{Peer, Platform},
-    scheduler::Tasks,
+    scheduler::{Activator, Tasks, every},
     secrets::KeyRing,
     slugs::Slugs,
     store::{self, Reader, Writer},
@@ -99,6 +99,7 @@ impl Server {
         let config = Arc::new(config.bound_to(listeners.http_port(), listeners.tls_port()));
         let owners = Owners::new(&config, &clock, &tasks, ground);
         owners.start().await?;
+        owners.tick();
         let claim_token = owners.accounts.new_claim_token().await?;
         let listening = listen::start(listeners, &owners, owners.platform(), &wanted).await?;
         owners.open_the_door(&data)?;
@@ -242,6 +243,24 @@ impl Owners {
         self.releases.start().await?;
         self.builder.start().await?;
         Ok(())
+    }
+
+    /// The one list of periodic tasks. Work that belongs to one app's supervisor or one build is not here.
+    fn tick(&self) {
+        let dynos = self.dynos.clone();
+        self.tasks.spawn(every(Duration::from_secs(1), Activator::new(), move || {
+            dynos.sweep();
+            std::future::ready(())
+        }));
+        let accounts = self.accounts.clone();
+        self.tasks.spawn(every(Duration::from_secs(3600), Activator::new(), move || {
+            let accounts = accounts.clone();
+            async move {
+                if let Err(error) = accounts.sweep().await {
+                    tracing::error!(%error, "old sessions and links stay for now");
+                }
+            }
+        }));
     }
 
     /// Dashboard and API as one service, told apart by `api::is_api_request`.
