@@ -6,3 +6,4 @@ mod docker;
 mod engine_contract;
 mod router;
 mod support;
+mod web;

@@ -1,0 +1,192 @@
+//! What holds on every page: the claim, the login, tenancy, the origin check, headers, cookies.
+
+use axum::body::Body;
+use http::{Method, StatusCode};
+
+use super::server::{PASSWORD, Server, Visitor, form};
+
+/// Every page of an app that answers to GET, and every address that changes one.
+const READS: [&str; 7] = ["", "/resources", "/deploy", "/activity", "/logs", "/settings", "/settings?reveal=1"];
+const CHANGES: [(&str, &[(&str, &str)]); 8] = [
+    ("/scale", &[("process", "web"), ("quantity", "0")]),
+    ("/restart", &[]),
+    ("/wake", &[]),
+    ("/rename", &[("name", "robada")]),
+    ("/config", &[("key", "A"), ("value", "b")]),
+    ("/config/remove", &[("key", "A")]),
+    ("/maintenance", &[("on", "true")]),
+    ("/delete", &[("confirm", "tienda")]),
+];
+
+#[tokio::test]
+async fn until_claimed_every_page_leads_to_the_claim() {
+    let server = Server::start(&[]).await;
+    let nobody = Visitor::stranger();
+    for path in ["/", "/apps", "/login", "/signup", "/apps/tienda", "/nothing"] {
+        let answer = server.get(&nobody, path).await;
+        assert_eq!((answer.status, answer.header("location")), (StatusCode::SEE_OTHER, "/claim"), "{path}");
+    }
+    let token = server.accounts.new_claim_token().await.unwrap().unwrap();
+    let token = secrecy::ExposeSecret::expose_secret(&token).to_owned();
+    let claim = |token: &str| {
+        [("token", token.to_owned()), ("email", "ana@example.org".into()), ("password", PASSWORD.into()), ("sign_up", "closed".into())]
+    };
+    let sent = claim("wrong");
+    let fields: Vec<(&str, &str)> = sent.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let wrong = server.post(&nobody, "/claim", &fields).await;
+    assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(wrong.text.contains("id=\"e-token\"") && wrong.text.contains("value=\"ana@example.org\""), "{}", wrong.text);
+    assert!(!wrong.text.contains(PASSWORD));
+
+    let sent = claim(&token);
+    let fields: Vec<(&str, &str)> = sent.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let claimed = server.post(&nobody, "/claim", &fields).await;
+    assert_eq!((claimed.status, claimed.header("location")), (StatusCode::SEE_OTHER, "/apps"));
+    let cookie = claimed.set_cookie("siesta").expect("a session");
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax") && cookie.contains("Path=/"), "{cookie}");
+    let ana = Visitor { cookie: cookie.split(';').next().unwrap().to_owned(), ..Visitor::stranger() };
+    assert_eq!(server.get(&ana, "/apps").await.status, StatusCode::OK);
+    assert_eq!(server.get(&nobody, "/claim").await.header("location"), "/login");
+    let closed = server.get(&nobody, "/signup").await;
+    assert!(closed.text.contains("Sign-up is closed"), "{}", closed.text);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_cookie_is_bound_to_the_host_where_the_address_is_https() {
+    let server = Server::start(&["--public-https"]).await;
+    let token = server.accounts.new_claim_token().await.unwrap().unwrap();
+    let fields = [
+        ("token", secrecy::ExposeSecret::expose_secret(&token)),
+        ("email", "ana@example.org"),
+        ("password", PASSWORD),
+        ("sign_up", "open"),
+    ];
+    let claimed = server.post(&Visitor::stranger(), "/claim", &fields).await;
+    let cookie = claimed.set_cookie("__Host-siesta").expect("a session");
+    assert!(cookie.contains("Secure") && !cookie.contains("Domain"), "{cookie}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_is_not_logged_in_is_led_to_the_login_and_back() {
+    let (server, ana) = Server::claimed().await;
+    server.app(&ana, "tienda").await;
+    let nobody = Visitor::stranger();
+    for path in READS {
+        let answer = server.get(&nobody, &format!("/apps/tienda{path}")).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{path}");
+        assert!(answer.header("location").starts_with("/login?next=/apps/tienda"), "{path}: {}", answer.header("location"));
+    }
+    for (path, fields) in CHANGES {
+        let answer = server.post(&nobody, &format!("/apps/tienda{path}"), fields).await;
+        assert_eq!((answer.status, answer.header("location")), (StatusCode::SEE_OTHER, "/login"), "{path}");
+    }
+    let fields = [("email", "ana@example.org"), ("password", PASSWORD), ("next", "//evil.example/x")];
+    let answer = server.post(&nobody, "/login", &fields).await;
+    assert_eq!((answer.status, answer.header("location")), (StatusCode::SEE_OTHER, "/apps"), "no open redirect");
+    let fields = [("email", "ana@example.org"), ("password", "wrong password"), ("next", "/apps/tienda")];
+    let wrong = server.post(&nobody, "/login", &fields).await;
+    let fields = [("email", "nobody@example.org"), ("password", "wrong password"), ("next", "/apps/tienda")];
+    let unknown = server.post(&nobody, "/login", &fields).await;
+    assert_eq!((wrong.status, unknown.status), (StatusCode::UNPROCESSABLE_ENTITY, StatusCode::UNPROCESSABLE_ENTITY));
+    assert_eq!(wrong.text.replace("ana@", "nobody@"), unknown.text, "an unknown address looks like a wrong password");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn somebody_elses_app_is_not_there() {
+    let (server, ana) = Server::claimed().await;
+    let app = server.app(&ana, "tienda").await;
+    let eve = server.person("eve@example.org").await;
+    for path in READS {
+        let theirs = server.get(&eve, &format!("/apps/tienda{path}")).await;
+        let nothing = server.get(&eve, &format!("/apps/niente{path}")).await;
+        assert_eq!((theirs.status, nothing.status), (StatusCode::NOT_FOUND, StatusCode::NOT_FOUND), "{path}");
+        assert_eq!(theirs.text.replace("tienda", "niente"), nothing.text, "{path}");
+    }
+    for (path, fields) in CHANGES {
+        let answer = server.post(&eve, &format!("/apps/tienda{path}"), fields).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+    }
+    let still = server.get(&ana, "/apps/tienda").await;
+    assert_eq!(still.status, StatusCode::OK, "{}", app.name);
+    assert!(!server.get(&eve, "/apps").await.text.contains("tienda"));
+    for path in ["/account/sign-up", "/account/invite"] {
+        assert_eq!(server.post(&eve, path, &[("sign_up", "open")]).await.status, StatusCode::NOT_FOUND, "{path}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_form_of_another_site_changes_nothing() {
+    let (server, ana) = Server::claimed().await;
+    server.app(&ana, "tienda").await;
+    for (path, fields) in CHANGES {
+        for (header, value) in [("sec-fetch-site", "cross-site"), ("sec-fetch-site", "same-site"), ("origin", "http://tienda.localhost:8080"), ("x-none", "")] {
+            let request = server.request(&ana, Method::POST, &format!("/apps/tienda{path}")).header(header, value);
+            let answer = server.send(form(request, fields)).await;
+            assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path} {header}: {value}");
+        }
+        let image = server.get(&ana, &format!("/apps/tienda{path}")).await;
+        assert_eq!(image.status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
+    }
+    assert_eq!(server.get(&ana, "/apps/tienda").await.status, StatusCode::OK);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn every_answer_carries_the_security_headers() {
+    let (server, ana) = Server::claimed().await;
+    for path in ["/apps", "/login", "/nothing", "/account", "/new"] {
+        let answer = server.get(&ana, path).await;
+        let policy = answer.header("content-security-policy");
+        assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self'") && !policy.contains("unsafe"), "{path}: {policy}");
+        assert_eq!(answer.header("referrer-policy"), "no-referrer", "{path}");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
+        if answer.status != StatusCode::SEE_OTHER {
+            assert_eq!(answer.header("cache-control"), "no-store", "{path}");
+            for inline in ["<script>", " style=\"", " onclick=", "<style"] {
+                assert!(!answer.text.contains(inline), "{path}: {inline}");
+            }
+        }
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn assets_are_cached_for_ever_under_their_hash() {
+    let (server, ana) = Server::claimed().await;
+    let page = server.get(&ana, "/apps").await.text;
+    let addresses: Vec<&str> = page.split('"').filter(|part| part.starts_with("/assets/")).collect();
+    assert!(addresses.len() >= 5, "{addresses:?}");
+    for address in addresses {
+        let asset = server.get(&Visitor::stranger(), address).await;
+        assert_eq!(asset.status, StatusCode::OK, "{address}");
+        assert!(asset.header("cache-control").contains("immutable"), "{address}");
+    }
+    assert_eq!(server.get(&ana, "/assets/app.000000000000.css").await.status, StatusCode::NOT_FOUND);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn logging_out_ends_the_session_on_the_server() {
+    let (server, ana) = Server::claimed().await;
+    let out = server.post(&ana, "/logout", &[]).await;
+    assert_eq!((out.status, out.header("location")), (StatusCode::SEE_OTHER, "/login"));
+    assert!(out.set_cookie("siesta").unwrap().contains("Max-Age=0"));
+    let again = server.get(&ana, "/apps").await;
+    assert_eq!(again.header("location"), "/login");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_oversized_or_broken_form_is_the_senders_mistake() {
+    let (server, ana) = Server::claimed().await;
+    let request = server.request(&ana, Method::POST, "/new").header("sec-fetch-site", "same-origin");
+    let huge = request.header("content-type", "application/x-www-form-urlencoded").body(Body::from("name=".to_owned() + &"a".repeat(3_000_000)));
+    assert_eq!(server.send(huge.unwrap()).await.status, StatusCode::PAYLOAD_TOO_LARGE);
+    let missing = server.post(&ana, "/login", &[("email", "x")]).await;
+    assert!(missing.status.is_client_error(), "{}", missing.status);
+    server.stop().await;
+}
