@@ -107,6 +107,7 @@ pub fn router(web: Web) -> Router {
         .route("/account", get(account::account))
         .route("/account/tokens", post(account::create_token))
         .route("/account/tokens/{token}/revoke", post(account::revoke_token))
+        .route("/account/sessions/{session}/revoke", post(account::revoke_session))
         .route("/account/sign-up", post(account::set_sign_up))
         .route("/account/invite", post(account::invite));
     let missing = async || Fault::not_found("page");

@@ -95,7 +95,13 @@ async fn an_app_with_code_shows_its_release_dynos_and_log() {
     server.logs.append(app.id, LogLine { at_micros: 1_430_000_000_000_000, source: Source::App, ps: "web.1".into(), message: hostile });
     let overview = server.get(&ana, "/apps/tienda").await;
     assert_eq!(overview.status, StatusCode::OK);
-    for part in ["Deploy 1a2b3c4d", "gunicorn app:app", "Python 3.11.2", "of 18 h", "<span class=\"f1\">red</span> &lt;img src=x onerror=alert(1)&gt;"] {
+    for part in [
+        "Deploy 1a2b3c4d",
+        "gunicorn app:app",
+        "Python 3.11.2",
+        "of 18 h",
+        "<span class=\"f1\">red</span> &lt;img src=x onerror=alert(1)&gt;",
+    ] {
         assert!(overview.text.contains(part), "{part}: {}", overview.text);
     }
     assert!(!overview.text.contains("<img") && !overview.text.contains('\u{1b}'));

@@ -123,7 +123,9 @@ async fn a_form_of_another_site_changes_nothing() {
     let (server, ana) = Server::claimed().await;
     server.app(&ana, "tienda").await;
     for (path, fields) in CHANGES {
-        for (header, value) in [("sec-fetch-site", "cross-site"), ("sec-fetch-site", "same-site"), ("origin", "http://tienda.localhost:8080"), ("x-none", "")] {
+        for (header, value) in
+            [("sec-fetch-site", "cross-site"), ("sec-fetch-site", "same-site"), ("origin", "http://tienda.localhost:8080"), ("x-none", "")]
+        {
             let request = server.request(&ana, Method::POST, &format!("/apps/tienda{path}")).header(header, value);
             let answer = server.send(form(request, fields)).await;
             assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path} {header}: {value}");
@@ -141,7 +143,10 @@ async fn every_answer_carries_the_security_headers() {
     for path in ["/apps", "/login", "/nothing", "/account", "/new"] {
         let answer = server.get(&ana, path).await;
         let policy = answer.header("content-security-policy");
-        assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self'") && !policy.contains("unsafe"), "{path}: {policy}");
+        assert!(
+            policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self'") && !policy.contains("unsafe"),
+            "{path}: {policy}"
+        );
         assert_eq!(answer.header("referrer-policy"), "no-referrer", "{path}");
         assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
         if answer.status != StatusCode::SEE_OTHER {
@@ -184,7 +189,8 @@ async fn logging_out_ends_the_session_on_the_server() {
 async fn an_oversized_or_broken_form_is_the_senders_mistake() {
     let (server, ana) = Server::claimed().await;
     let request = server.request(&ana, Method::POST, "/new").header("sec-fetch-site", "same-origin");
-    let huge = request.header("content-type", "application/x-www-form-urlencoded").body(Body::from("name=".to_owned() + &"a".repeat(3_000_000)));
+    let huge =
+        request.header("content-type", "application/x-www-form-urlencoded").body(Body::from("name=".to_owned() + &"a".repeat(3_000_000)));
     assert_eq!(server.send(huge.unwrap()).await.status, StatusCode::PAYLOAD_TOO_LARGE);
     let missing = server.post(&ana, "/login", &[("email", "x")]).await;
     assert!(missing.status.is_client_error(), "{}", missing.status);

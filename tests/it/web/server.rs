@@ -83,7 +83,8 @@ impl Server {
     pub async fn claimed() -> (Server, Visitor) {
         let server = Server::start(&[]).await;
         let token = server.accounts.new_claim_token().await.unwrap().unwrap();
-        let (user, session) = server.accounts.claim(&token, "ana@example.org", &PASSWORD.into(), SignUp::Open, &Origin::default()).await.unwrap();
+        let (user, session) =
+            server.accounts.claim(&token, "ana@example.org", &PASSWORD.into(), SignUp::Open, &Origin::default()).await.unwrap();
         let cookie = format!("siesta={}", session.expose_secret());
         (server, Visitor { actor: Some(Actor { id: user.id, email: user.email }), cookie, language: "en" })
     }

@@ -1,0 +1,186 @@
+// The newcomer's path in a real browser, in both languages: in, create, deploy, open, asleep, awake,
+// a config var, delete. Screenshots go to $SIESTA_SCREENSHOTS when it is set.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { archiveOf, browse, overflowOnPhone, serve } from "./served.mjs";
+
+const PASSWORD = "correct horse battery";
+let server;
+
+before(async () => {
+  server = await serve({ SIESTA_IDLE_AFTER: "3" });
+});
+after(() => server?.stop());
+
+/** The texts of a locale by key; only plain ones. */
+function texts(language) {
+  const found = {};
+  for (const file of ["main", "app"]) {
+    const lines = readFileSync(new URL(`../../locales/${language}/${file}.ftl`, import.meta.url), "utf8").split("\n");
+    for (const line of lines) {
+      const [key, ...rest] = line.split(" = ");
+      if (rest.length && !line.startsWith(" ")) found[key] = rest.join(" = ");
+    }
+  }
+  return found;
+}
+
+async function shoot(page, name) {
+  if (!process.env.SIESTA_SCREENSHOTS) return;
+  const path = (kind) => join(process.env.SIESTA_SCREENSHOTS, `${name}-${kind}.png`);
+  await page.screenshot({ path: path("light"), fullPage: true });
+  await page.emulateMedia({ colorScheme: "dark" });
+  await page.screenshot({ path: path("dark"), fullPage: true });
+  await page.emulateMedia({ colorScheme: "light" });
+  await page.setViewportSize({ width: 360, height: 740 });
+  await page.screenshot({ path: path("phone"), fullPage: true });
+  await page.setViewportSize({ width: 1440, height: 900 });
+}
+
+for (const [language, locale, app, email] of [
+  ["en", "en-US", "bookshop", "ana@example.org"],
+  ["es", "es-ES", "libreria", "luis@example.org"],
+]) {
+  describe(`the newcomer's path in ${language}`, { concurrency: false }, () => {
+    const t = texts(language);
+    let browser, page, faults;
+
+    const look = async (name) => {
+      await shoot(page, `${name}-${language}`);
+      assert.equal(await overflowOnPhone(page), "", `${name} is wider than a phone`);
+      assert.equal(await page.getAttribute("html", "lang"), language);
+    };
+    const go = (path) => page.goto(server.url + path);
+    const pill = (word) => page.locator(".title .pill", { hasText: word }).waitFor({ timeout: 90_000 });
+
+    before(async () => {
+      ({ browser, page, faults } = await browse(locale));
+    });
+    after(() => browser?.close());
+
+    test("gets in", async () => {
+      await go("/");
+      if (language === "en") {
+        assert.equal(new URL(page.url()).pathname, "/claim");
+        await look("claim");
+        await page.getByLabel(t["claim-token"]).fill(server.token);
+      } else {
+        await page.getByRole("link", { name: t["sign-up"] }).click();
+        await look("signup");
+      }
+      await page.getByLabel(t.email).fill(email);
+      await page.getByLabel(t.password, { exact: true }).fill(PASSWORD);
+      await page.getByRole("button", { name: language === "en" ? t["claim-do"] : t["sign-up"], exact: true }).click();
+      await page.getByRole("heading", { name: t.apps, exact: true }).waitFor();
+      await look("apps-empty");
+    });
+
+    test("logs out and in again, after one mistake", async () => {
+      await page.locator("summary.avatar").click();
+      await page.getByRole("button", { name: t["log-out"] }).click();
+      await look("login");
+      for (const password of ["a wrong password", PASSWORD]) {
+        await page.getByLabel(t.email).fill(email);
+        await page.getByLabel(t.password, { exact: true }).fill(password);
+        await page.getByRole("button", { name: t["log-in"], exact: true }).click();
+        if (password !== PASSWORD) await page.getByText(t["login-wrong"]).waitFor();
+      }
+      await page.getByRole("heading", { name: t.apps, exact: true }).waitFor();
+    });
+
+    test("creates an app under a name that is checked while typed", async () => {
+      await page.getByRole("link", { name: t["new-app"] }).click();
+      const name = page.getByLabel(t["app-name"]);
+      await name.pressSequentially("www");
+      await page.getByText(t["name-reserved"]).waitFor();
+      await name.fill(app);
+      await page.getByText(t["name-free"]).waitFor();
+      await look("new");
+      await page.getByRole("button", { name: t["create-app"] }).click();
+      await page.getByRole("heading", { name: t["upload-title"] }).waitFor();
+      await look("deploy");
+      await go(`/apps/${app}`);
+      await page.getByText(t["start-title"]).waitFor();
+      await look("blank");
+    });
+
+    test("deploys the example and watches it being built, over a reload", async () => {
+      await go(`/apps/${app}/deploy`);
+      await page.getByLabel(t["version-label"]).fill("v1");
+      await page.getByLabel(t["archive-label"]).setInputFiles({ name: "shop.tar.gz", mimeType: "application/gzip", buffer: archiveOf("tienda-videojuegos") });
+      await page.getByRole("button", { name: t["deploy-now"], exact: true }).click();
+      await page.getByText("-----> ").first().waitFor({ timeout: 60_000 });
+      await look("building");
+      await page.reload();
+      await page.getByText("-----> ").first().waitFor({ timeout: 60_000 });
+      await page.locator("#live-build .pill.ok", { hasText: t["build-done"] }).waitFor({ timeout: 300_000 });
+      await look("built");
+    });
+
+    test("opens the app, sees it fall asleep and wake", async () => {
+      const address = `http://${app}.localhost:${new URL(server.url).port}/`;
+      const visitor = await page.context().newPage();
+      assert.equal((await visitor.goto(address)).status(), 200);
+      await go(`/apps/${app}`);
+      await pill(t["state-asleep"]);
+      await page.locator("#live-main").getByRole("button", { name: t["wake-now"] }).waitFor();
+      await look("asleep");
+      assert.equal((await visitor.reload({ timeout: 60_000 })).status(), 200);
+      await visitor.close();
+      await pill(t["state-asleep"]);
+      await page.getByRole("button", { name: t["wake-now"] }).click();
+      await pill(t["state-awake"]);
+      await look("awake");
+    });
+
+    test("reads its log, its activity and its resources", async () => {
+      await go(`/apps/${app}/logs`);
+      await page.locator(".term li", { hasText: "router" }).first().waitFor();
+      await look("logs");
+      await go(`/apps/${app}/logs?ps=router`);
+      assert.equal(await page.locator(".term li", { hasText: "heroku[web.1]" }).count(), 0);
+      await go(`/apps/${app}/activity`);
+      await look("activity");
+      await go(`/apps/${app}/resources`);
+      await look("resources");
+    });
+
+    test("changes a config var", async () => {
+      await go(`/apps/${app}/settings`);
+      await page.getByLabel(t["var-name"], { exact: true }).fill("SHOP_NAME");
+      await page.getByLabel(t["var-value"], { exact: true }).fill("Pixel & Co");
+      await page.getByRole("button", { name: t.add, exact: true }).click();
+      await page.locator(".notice.ok").waitFor({ timeout: 90_000 });
+      assert.equal(await page.getByText("Pixel & Co").count(), 0, "masked until asked for");
+      await page.getByRole("link", { name: t["reveal-vars"] }).click();
+      await page.locator("textarea", { hasText: "Pixel & Co" }).waitFor();
+      await look("settings");
+    });
+
+    test("makes a token and sees its sessions", async () => {
+      await go("/account");
+      await page.getByLabel(t["token-for"]).fill("class");
+      await page.getByRole("button", { name: t["create-token"] }).click();
+      await page.getByText("HRKU-").first().waitFor();
+      await look("account");
+    });
+
+    test("deletes the app by typing its name", async () => {
+      await go("/apps");
+      await look("apps");
+      await go(`/apps/${app}/settings`);
+      const confirm = page.locator("#f-confirm");
+      await confirm.fill(`${app}x`);
+      await page.getByRole("button", { name: t["delete-app"] }).click();
+      await page.locator("#e-confirm").waitFor();
+      await confirm.fill(app);
+      await page.getByRole("button", { name: t["delete-app"] }).click();
+      await page.getByText(t["apps-empty"]).waitFor({ timeout: 60_000 });
+    });
+
+    test("nothing was reported on the way", () => assert.deepEqual(faults, []));
+  });
+}
