@@ -5,11 +5,14 @@ import http.client
 import json
 import os
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
+from urllib.parse import quote
 
 SOCKET = os.environ.get("SIESTA_DOCKER_SOCKET", "/var/run/docker.sock")
 
@@ -81,6 +84,7 @@ class Stand:
         }
 
     def __enter__(self):
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that __exit__ runs
         self.log = open(os.path.join(self.data, "server.log"), "wb")
         self.process = subprocess.Popen([self.binary, "serve"], env=self.env, stdout=self.log, stderr=self.log)
         try:
@@ -108,7 +112,7 @@ class Stand:
 
     @staticmethod
     def remove_all(label):
-        filters = "filters=" + json.dumps({"label": [label]}).replace(" ", "").replace('"', "%22").replace("{", "%7B").replace("}", "%7D")
+        filters = "filters=" + quote(json.dumps({"label": [label]}))
         for one in docker("GET", "/containers/json?all=1&" + filters) or []:
             docker("DELETE", f"/containers/{one['Id']}?force=1&v=1")
         for one in docker("GET", "/networks?" + filters) or []:
@@ -161,13 +165,11 @@ class Stand:
             raise Failed(f"{app} answered {answer[0]}: {answer[1][:300]!r}")
         return took, answer
 
-    def running(self, app=None):
-        """The containers of this server that run, as Docker lists them."""
+    def running(self):
+        """The dynos of this server that run, as Docker lists them."""
         instance = json.loads(self.siesta("status").stdout)["instance"]
         labels = ["siesta.instance=" + instance, "siesta.kind=dyno"]
         filters = json.dumps({"label": labels, "status": ["running"]})
-        from urllib.parse import quote
-
         return docker("GET", "/containers/json?filters=" + quote(filters))
 
 
