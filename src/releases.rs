@@ -17,6 +17,7 @@ use crate::{
         user::Actor,
     },
     dynos::{DynoError, Dynos, open_config},
+    fail_point,
     logs::Logs,
     scheduler::Tasks,
     secrets::KeyRing,
@@ -220,6 +221,7 @@ impl Releases {
     async fn commit(&self, mut draft: ReleaseDraft, change: Change<'_>, by: &Actor) -> Result<Release, ReleaseError> {
         let release = self.write(&mut draft, change, by).await?;
         draft.commit().await?;
+        fail_point::reached("release.committed");
         self.log(release.app_id, &release, by);
         Ok(release)
     }

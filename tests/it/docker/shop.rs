@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use siesta::engine::Engine;
 
-use crate::support::served::Served;
+use crate::support::served::{Served, remove_leftovers};
 
 const LONG: Duration = Duration::from_secs(120);
 
@@ -55,7 +55,7 @@ async fn a_sleeping_app_wakes_after_every_image_and_network_is_gone() {
     for image in engine.list_images().await.expect("a list") {
         engine.remove_image(image).await.expect("removed");
     }
-    engine.remove_leftovers().await;
+    remove_leftovers(&served.instance()).await;
     let page = served.app("tiendavideojuegos", "/").send().await.expect("an answer");
     assert_eq!(page.status(), 200, "{}", served.server_log());
 }

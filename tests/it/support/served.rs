@@ -183,6 +183,21 @@ impl Served {
     }
 }
 
+/// Removes the networks and cache volumes of a server, as `docker system prune --volumes` would.
+pub async fn remove_leftovers(instance: &str) {
+    use bollard::query_parameters::{ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveVolumeOptionsBuilder};
+    let docker = bollard::Docker::connect_with_unix("/var/run/docker.sock", 120, bollard::API_DEFAULT_VERSION).expect("Docker");
+    let ours = std::collections::HashMap::from([("label", vec![format!("{}={instance}", siesta::engine::spec::LABEL_INSTANCE)])]);
+    let networks = ListNetworksOptionsBuilder::default().filters(&ours).build();
+    for network in docker.list_networks(Some(networks)).await.unwrap_or_default() {
+        let _ = docker.remove_network(network.id.as_deref().unwrap_or_default()).await;
+    }
+    let volumes = ListVolumesOptionsBuilder::default().filters(&ours).build();
+    for volume in docker.list_volumes(Some(volumes)).await.ok().and_then(|list| list.volumes).unwrap_or_default() {
+        let _ = docker.remove_volume(&volume.name, Some(RemoveVolumeOptionsBuilder::default().force(true).build())).await;
+    }
+}
+
 static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
 
 impl Drop for Served {
@@ -203,7 +218,7 @@ impl Drop for Served {
                 for image in engine.list_images().await.unwrap_or_default() {
                     let _ = engine.remove_image(image).await;
                 }
-                engine.remove_leftovers().await;
+                remove_leftovers(&data).await;
             });
         };
         let _ = std::thread::spawn(clean).join();
