@@ -19,6 +19,7 @@
 //! wins. Without one a container with `PORT` in its environment listens at once, and any other runs
 //! until it is stopped. A running container has an address of its own in 127.0.0.0/8, reserved on
 //! its `PORT` from the start and open from the boot on: real connections reach a small HTTP server.
+//! The isolation probe passes unless a rule for `isolation::PROBE_MARK` says otherwise.
 
 mod files;
 mod life;
@@ -43,7 +44,7 @@ use self::{
 };
 use super::{
     ByteStream, Container, ContainerId, ContainerSpec, Engine, EngineError, EngineInfo, EngineResult, Exit, ImageRef, Labels, NetworkSpec,
-    Output, Usage, spec,
+    Output, Usage, isolation, spec,
 };
 
 pub use script::{Answer, Latch, Script};
@@ -116,7 +117,7 @@ impl FakeEngine {
                 images: BTreeMap::new(),
                 networks: BTreeMap::new(),
                 volumes: BTreeSet::new(),
-                rules: Vec::new(),
+                rules: vec![(isolation::PROBE_MARK.to_owned(), Script::default().says("own open").says("host closed"))],
                 failures: HashMap::new(),
                 calls: BTreeMap::new(),
                 unreachable: false,

@@ -6,6 +6,7 @@
 
 pub mod docker;
 pub mod fake;
+pub mod isolation;
 pub mod spec;
 
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};

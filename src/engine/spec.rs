@@ -323,7 +323,7 @@ pub fn probe_spec(input: &ProbeInput<'_>) -> ContainerSpec {
         name: format!("siesta-{}-probe-{}", input.instance, input.name),
         labels: labels(input.instance, "probe", []),
         command: input.command.clone(),
-        env: with_init(&[]),
+        env: with_init(&[("PORT".to_owned(), "5000".to_owned())]),
         network: Some(input.network.clone()),
         hostname: "probe".to_owned(),
         ..small(input.image.clone())

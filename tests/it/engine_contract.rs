@@ -6,11 +6,11 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use siesta::{
-    domain::{AppId, BuildId},
+    domain::{AppId, BuildId, DynoId, Plan, ReleaseId},
     engine::{
         ByteStream, ContainerId, Engine, Exit, ImageRef, NetworkSpec, Output,
         fake::{FakeEngine, Script},
-        spec::{AppUid, AssemblyInput, BuildInput, assembly_spec, build_spec, network_spec},
+        spec::{AppUid, AssemblyInput, BuildInput, DynoInput, assembly_spec, build_spec, dyno_spec, network_spec},
     },
 };
 
@@ -85,6 +85,27 @@ impl Bench {
         self.engine.create(spec).await.unwrap()
     }
 
+    /// Starts a dyno of the free plan.
+    pub async fn dyno(&self, shell: &str) -> ContainerId {
+        let spec = dyno_spec(&DynoInput {
+            instance: &self.instance,
+            app: AppId::new(),
+            app_number: APP_NUMBER,
+            dyno_id: DynoId::new(),
+            dyno: &"web.1".parse().unwrap(),
+            release: ReleaseId::new(),
+            image: self.image.clone(),
+            command: shell,
+            env: Vec::new(),
+            plan: &Plan::free(),
+            host_has_swap: false,
+            network: self.network.name.clone(),
+        });
+        let id = self.engine.create(spec).await.unwrap();
+        self.engine.start(id.clone()).await.unwrap();
+        id
+    }
+
     pub async fn create(&self, shell: &str) -> ContainerId {
         self.create_with(shell, None).await
     }
@@ -115,15 +136,18 @@ impl Bench {
         self.engine.logs(id.clone(), since).await.unwrap().try_collect().await.unwrap()
     }
 
-    /// Follows the output until this line comes.
-    async fn hears(&self, id: &ContainerId, line: &str) {
+    /// Follows the output until this line comes; what came before it.
+    pub async fn hears(&self, id: &ContainerId, line: &str) -> Vec<String> {
         let mut output = self.engine.logs(id.clone(), None).await.unwrap();
+        let mut before = Vec::new();
         while let Some(said) = output.next().await {
-            if shown(&said.unwrap()) == line {
-                return;
+            let said = shown(&said.unwrap());
+            if said == line {
+                return before;
             }
+            before.push(said);
         }
-        panic!("it ended without saying {line}");
+        panic!("it ended without saying {line}, but said {before:?}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tests against real Docker; `script/test` prepares engine and stack images.
 
 mod engine;
+mod isolation;
 mod kill;
 mod shop;
 pub mod tiny;

@@ -22,7 +22,7 @@ pub async fn with_docker(test: impl AsyncFnOnce(Bench)) {
 }
 
 const APPLETS: &[&str] =
-    &["sh", "cat", "echo", "sleep", "head", "tail", "tr", "id", "httpd", "wget", "nc", "touch", "stat", "ls", "ping", "true", "seq", "dd"];
+    &["arping", "cat", "echo", "grep", "head", "httpd", "id", "ls", "seq", "sh", "sleep", "stat", "tail", "touch", "tr", "true", "wget"];
 
 /// Loads the image unless it is there: named by the hash of what is in it.
 pub async fn tiny_image(engine: &dyn Engine) -> ImageRef {
@@ -44,13 +44,16 @@ fn layer(busybox: &[u8]) -> Vec<u8> {
         header.set_mode(mode);
         tar.append_data(&mut header, name, &b""[..]).unwrap();
     };
-    for (name, mode) in [("bin", 0o755), ("etc", 0o755), ("app", 0o1777), ("cache", 0o755), ("tmp", 0o1777)] {
+    for (name, mode) in [("bin", 0o755), ("etc", 0o755), ("opt/siesta", 0o755), ("app", 0o1777), ("cache", 0o755), ("tmp", 0o1777)] {
         folder(&mut tar, name, mode);
     }
-    let mut header = tar::Header::new_gnu();
-    header.set_size(busybox.len() as u64);
-    header.set_mode(0o755);
-    tar.append_data(&mut header, "bin/busybox", busybox).unwrap();
+    // Like the stack's: the process type, then the command.
+    for (name, content) in [("bin/busybox", busybox), ("opt/siesta/launch", b"#!/bin/sh\nexec /bin/sh -c \"$2\"\n")] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o755);
+        tar.append_data(&mut header, name, content).unwrap();
+    }
     for applet in APPLETS {
         let mut header = tar::Header::new_gnu();
         header.set_entry_type(tar::EntryType::Symlink);
