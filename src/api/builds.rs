@@ -39,7 +39,7 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-fn shape(base: &BaseUrl, build: &Build, token: &SecretString) -> Value {
+fn shape(api: &Api, base: &BaseUrl, build: &Build, token: &SecretString) -> Value {
     json!({
         "app": { "id": build.app_id },
         "buildpacks": null,
@@ -49,7 +49,7 @@ fn shape(base: &BaseUrl, build: &Build, token: &SecretString) -> Value {
         "release": build.release_id.map(|id| json!({ "id": id })),
         "slug": build.slug_id.map(|id| json!({ "id": id })),
         "source_blob": { "checksum": null, "url": build.source_url, "version": build.source_version },
-        "stack": build.stack,
+        "stack": api.stack,
         "status": build.status.api_word(),
         "updated_at": build.finished_at.or(build.started_at).unwrap_or(build.created_at),
         "user": { "email": build.user_email, "id": build.user_id },
@@ -57,7 +57,7 @@ fn shape(base: &BaseUrl, build: &Build, token: &SecretString) -> Value {
 }
 
 fn listed(api: &Api, base: &BaseUrl, build: &Build) -> Value {
-    shape(base, build, &api.capabilities.build_token(build.id, api.clock.now()))
+    shape(api, base, build, &api.capabilities.build_token(build.id, api.clock.now()))
 }
 
 #[derive(Deserialize)]
@@ -87,7 +87,7 @@ async fn create(
     };
     let source = BuildSource::Uploaded { get_token: get_token.into(), version };
     let (build, token) = api.builder.enqueue(access.app.id, source, &access.by).await?;
-    Ok((StatusCode::CREATED, Json(shape(&base, &build, &token))))
+    Ok((StatusCode::CREATED, Json(shape(&api, &base, &build, &token))))
 }
 
 async fn all(State(api): State<Api>, access: AppAccess, base: BaseUrl, headers: HeaderMap) -> Result<Response, Fault> {

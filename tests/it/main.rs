@@ -1,6 +1,7 @@
 //! The one integration test binary. `docker::` needs a real engine and the stack images
 //! (`script/test` provides both); everything else runs anywhere.
 
+mod api;
 mod architecture;
 mod docker;
 mod engine_contract;

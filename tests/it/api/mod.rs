@@ -1,0 +1,7 @@
+//! The Platform API over HTTP: shapes, paging, ETags, tenancy, log and build streams.
+
+mod rules;
+mod server;
+mod shapes;
+mod streams;
+mod tenancy;

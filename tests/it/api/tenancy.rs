@@ -1,0 +1,183 @@
+//! Every route against everybody: a route without a line here fails the test.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use http::Method;
+use serde_json::{Value, json};
+use siesta::{
+    api::{self, Access},
+    clock::Clock as _,
+};
+
+use super::server::{Answer, Person, Server};
+
+/// Method, path, body, and the status the owner of a fresh app gets.
+fn matrix() -> Vec<(Method, &'static str, Option<Value>, u16)> {
+    use Method as M;
+    let (delete, get, patch, post, put) = (M::DELETE, M::GET, M::PATCH, M::POST, M::PUT);
+    vec![
+        (get.clone(), "/account", None, 200),
+        (get.clone(), "/account/features", None, 200),
+        (get.clone(), "/account/keys", None, 200),
+        (get.clone(), "/account/rate-limits", None, 200),
+        (get.clone(), "/accounts/{account}/actions/get-quota", None, 200),
+        (get.clone(), "/addons", None, 200),
+        (get.clone(), "/apps", None, 200),
+        (post.clone(), "/apps", Some(json!({})), 201),
+        (get.clone(), "/apps/{app}", None, 200),
+        (patch.clone(), "/apps/{app}", Some(json!({ "maintenance": true })), 200),
+        (post.clone(), "/apps/{app}/actions/get-quota", None, 200),
+        (get.clone(), "/apps/{app}/addon-attachments", None, 200),
+        (get.clone(), "/apps/{app}/addons", None, 200),
+        (get.clone(), "/apps/{app}/builds", None, 200),
+        (post.clone(), "/apps/{app}/builds", Some(json!({ "source_blob": { "url": "https://example.org/a.tgz" } })), 422),
+        (get.clone(), "/apps/{app}/builds/{build}", None, 404),
+        (delete.clone(), "/apps/{app}/builds/{build}", None, 404),
+        (get.clone(), "/apps/{app}/collaborators", None, 200),
+        (get.clone(), "/apps/{app}/config-vars", None, 200),
+        (patch.clone(), "/apps/{app}/config-vars", Some(json!({ "A": "b" })), 200),
+        (get.clone(), "/apps/{app}/domains", None, 200),
+        (get.clone(), "/apps/{app}/domains/{domain}", None, 404),
+        (get.clone(), "/apps/{app}/dynos", None, 200),
+        (post.clone(), "/apps/{app}/dynos", Some(json!({ "command": "bash" })), 422),
+        (delete.clone(), "/apps/{app}/dynos", None, 202),
+        (get.clone(), "/apps/{app}/dynos/{dyno}", None, 404),
+        (delete.clone(), "/apps/{app}/dynos/{dyno}", None, 404),
+        (post.clone(), "/apps/{app}/dynos/{dyno}/actions/restart", None, 404),
+        (post.clone(), "/apps/{app}/dynos/{dyno}/actions/stop", None, 404),
+        (get.clone(), "/apps/{app}/features", None, 200),
+        (get.clone(), "/apps/{app}/formation", None, 200),
+        (patch.clone(), "/apps/{app}/formation", Some(json!({ "updates": [{ "type": "web", "quantity": "1" }] })), 404),
+        (get.clone(), "/apps/{app}/formation/{formation}", None, 404),
+        (patch.clone(), "/apps/{app}/formation/{formation}", Some(json!({ "quantity": 1 })), 404),
+        (delete.clone(), "/apps/{app}/formations/{type}", None, 404),
+        (post.clone(), "/apps/{app}/formations/{type}/actions/stop", None, 404),
+        (get.clone(), "/apps/{app}/log-drains", None, 200),
+        (post.clone(), "/apps/{app}/log-sessions", Some(json!({ "lines": 10 })), 201),
+        (get.clone(), "/apps/{app}/releases", None, 200),
+        (post.clone(), "/apps/{app}/releases", Some(json!({ "release": "v1" })), 422),
+        (get.clone(), "/apps/{app}/releases/{release}", None, 200),
+        (get.clone(), "/apps/{app}/releases/{release}/config-vars", None, 200),
+        (get.clone(), "/apps/{app}/slugs/{slug}", None, 404),
+        (post.clone(), "/apps/{app}/sources", None, 201),
+        (get.clone(), "/apps/{app}/usage", None, 200),
+        (get.clone(), "/dyno-sizes", None, 200),
+        (get.clone(), "/dyno-sizes/{size}", None, 200),
+        (get.clone(), "/oauth/authorizations", None, 200),
+        (post.clone(), "/oauth/authorizations", Some(json!({ "description": "x", "scope": ["global"] })), 201),
+        (get.clone(), "/oauth/authorizations/{authorization}", None, 200),
+        (get.clone(), "/oauth/clients", None, 200),
+        (delete.clone(), "/oauth/sessions/{session}", None, 404),
+        (get.clone(), "/regions", None, 200),
+        (get.clone(), "/regions/{region}", None, 200),
+        (get.clone(), "/sources/{token}", None, 404),
+        (put, "/sources/{token}", None, 404),
+        (post.clone(), "/sources", None, 201),
+        (get.clone(), "/spaces", None, 200),
+        (get.clone(), "/stacks", None, 200),
+        (get.clone(), "/stacks/{stack}", None, 200),
+        (get.clone(), "/streams/build/{token}", None, 404),
+        (get.clone(), "/streams/log/{token}", None, 404),
+        (get.clone(), "/teams", None, 200),
+        (get.clone(), "/users/{account}", None, 200),
+        (get, "/users/{account}/apps", None, 200),
+        // Last: what takes away what the others need.
+        (delete.clone(), "/apps/{app}", None, 200),
+        (delete, "/oauth/authorizations/{authorization}", None, 200),
+    ]
+}
+
+fn filled(path: &str, app: &str, owner: &Person, authorization: &str) -> String {
+    let values = [
+        ("{app}", app),
+        ("{account}", owner.user.email.as_str()),
+        ("{authorization}", authorization),
+        ("{build}", "0198c0de-0000-7000-8000-000000000000"),
+        ("{domain}", "example.org"),
+        ("{dyno}", "web.1"),
+        ("{formation}", "web"),
+        ("{region}", "us"),
+        ("{release}", "v1"),
+        ("{session}", "~"),
+        ("{size}", "free"),
+        ("{slug}", "0198c0de-0000-7000-8000-000000000000"),
+        ("{stack}", "siesta-12"),
+        ("{token}", "bm90LWEtdG9rZW4tb2YtYW55Ym9keS1vbi10aGlzLXNlcnZlcg"),
+        ("{type}", "web"),
+    ];
+    values.iter().fold(path.to_owned(), |path, (name, value)| path.replace(name, value))
+}
+
+fn same(a: &Answer, b: &Answer) -> bool {
+    let plain = |answer: &Answer| {
+        let mut headers = answer.headers.clone();
+        headers.remove("request-id");
+        headers.remove("ratelimit-remaining");
+        (answer.status, headers, answer.text.clone())
+    };
+    plain(a) == plain(b)
+}
+
+#[tokio::test]
+async fn every_route_has_its_line_in_the_matrix() {
+    let listed: BTreeSet<_> = matrix().into_iter().map(|(method, path, ..)| format!("{method} {path}")).collect();
+    let routed: BTreeSet<_> = api::routes().into_iter().map(|route| format!("{} {}", route.method, route.path)).collect();
+    assert_eq!(listed.symmetric_difference(&routed).collect::<Vec<_>>(), Vec::<&String>::new());
+    assert_eq!(matrix().len(), listed.len(), "no line twice");
+}
+
+#[tokio::test]
+async fn nobody_gets_at_what_is_not_theirs() {
+    let server = Server::start().await;
+    let (ana, eve) = (server.person("ana@example.org").await, server.person("eve@example.org").await);
+    server.app(&ana, "tienda").await;
+    let soon = server.clock.now() + Duration::from_secs(60);
+    let (_, expired) = server.accounts.create_token(ana.user.id, "old", Some(soon)).await.unwrap();
+    server.clock.advance(Duration::from_secs(61));
+    let authorization = server.accounts.tokens(ana.user.id).await.unwrap().iter().find(|t| t.description == "old").unwrap().id.to_string();
+
+    let access = |method: &Method, path: &str| {
+        let route = api::routes().into_iter().find(|route| route.method == *method && route.path == path);
+        route.unwrap_or_else(|| panic!("{method} {path} is a route")).access()
+    };
+    for (method, path, body, _) in matrix() {
+        let named = format!("{method} {path}");
+        let here = filled(path, "tienda", &ana, &authorization);
+        let nowhere = filled(path, "no-such-app", &ana, &authorization);
+        let anonymous = server.call(None, method.clone(), &here, body.clone()).await;
+        let stale = server.call(Some(&expired), method.clone(), &here, body.clone()).await;
+        let guessed = server.call(Some(&"HRKU-guess".into()), method.clone(), &here, body.clone()).await;
+        assert!(same(&anonymous, &stale) && same(&anonymous, &guessed), "{named}");
+        let access = access(&method, path);
+        assert_eq!(anonymous.status, if access == Access::Capability { 404 } else { 401 }, "{named}");
+        let other = server.call(Some(&eve.token), method.clone(), &here, body.clone()).await;
+        match access {
+            Access::App => {
+                let missing = server.call(Some(&eve.token), method.clone(), &nowhere, body.clone()).await;
+                assert_eq!(other.status, 404, "{named}");
+                assert_eq!(other.json()["resource"], "app", "{named}");
+                assert!(same(&other, &missing), "{named}");
+            }
+            Access::Account if path.contains("{account}") || path.contains("{authorization}") => assert_eq!(other.status, 404, "{named}"),
+            Access::Account | Access::Capability => {}
+        }
+    }
+    assert_eq!(server.get(&ana, "/apps/tienda").await.json()["maintenance"], false, "nothing was changed");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_owner_gets_an_answer_from_every_route() {
+    let server = Server::start().await;
+    let ana = server.person("ana@example.org").await;
+    server.app(&ana, "tienda").await;
+    let (spare, _) = server.accounts.create_token(ana.user.id, "spare", None).await.unwrap();
+    for (method, path, body, expected) in matrix() {
+        let here = filled(path, "tienda", &ana, &spare.id.to_string());
+        let answer = server.call(Some(&ana.token), method.clone(), &here, body).await;
+        assert_eq!(answer.status, expected, "{method} {path}: {}", answer.text);
+        assert!(answer.headers.contains_key("request-id") && answer.headers.contains_key("ratelimit-remaining"), "{method} {path}");
+        assert!(answer.text.is_empty() || answer.json() != Value::Null, "{method} {path}");
+    }
+    server.stop().await;
+}
