@@ -3,5 +3,6 @@
 
 mod architecture;
 mod docker;
+mod dynos;
 mod engine_contract;
 mod support;
