@@ -4,6 +4,7 @@
 mod api;
 mod architecture;
 mod docker;
+mod dynos;
 mod engine_contract;
 mod router;
 mod support;

@@ -1,0 +1,105 @@
+//! The gate alone: nobody is lost between its opening and its closing.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use siesta::{
+    clock::{Clock, ManualClock},
+    domain::{Plan, Timestamp},
+    dynos::{Entry, Gate, Refusal, Target},
+    engine::ContainerId,
+    scheduler::{Activator, Tasks},
+};
+
+use super::world::request;
+
+fn target() -> Arc<Target> {
+    let dyno = "web.1".parse().expect("a dyno");
+    Target::new(([127, 0, 0, 1], 5000).into(), ContainerId("c".to_owned()), "1".to_owned(), dyno)
+}
+
+fn gate(max_waiting: usize) -> (Arc<Gate>, ManualClock) {
+    let clock = ManualClock::at(Timestamp(0));
+    (Gate::new(Arc::new(clock.clone()), Activator::new(), max_waiting), clock)
+}
+
+#[tokio::test]
+async fn it_closes_only_when_nobody_is_inside_and_the_last_request_is_old() {
+    let (gate, clock) = gate(10);
+    let plan = Plan::free();
+    gate.open(vec![target()]);
+    let Ok(lease) = request(&gate).await else { panic!("an open gate admits") };
+    clock.advance(plan.idle_after * 2);
+    assert!(!gate.close_if_idle(&plan), "a long download keeps it open");
+    drop(lease);
+    assert!(!gate.close_if_idle(&plan), "the idle time begins when the last request ends");
+    assert_eq!(gate.activity().last, clock.now());
+    clock.advance(plan.idle_after);
+    assert!(gate.close_if_idle(&plan));
+    assert!(matches!(gate.enter(), Entry::Held(_)));
+}
+
+#[tokio::test]
+async fn the_backlog_has_an_end_and_a_request_given_up_leaves_it() {
+    let (gate, _) = gate(2);
+    let (first, second) = (gate.enter(), gate.enter());
+    assert!(matches!(gate.enter(), Entry::Refused(Refusal::Backlog)));
+    drop(first);
+    assert_eq!(gate.waiting(), 1);
+    let Entry::Held(second) = second else { panic!("a held gate holds") };
+    assert!(matches!(second.admitted(Duration::ZERO).await, Err(Refusal::BootTimeout)));
+    assert_eq!(gate.waiting(), 0);
+}
+
+/// A supervisor in small: opens for those who wait, closes when idle, as fast as it can.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_request_is_lost_or_let_in_late_while_it_opens_and_closes() {
+    const REQUESTS: usize = 2_000;
+    let clock = ManualClock::at(Timestamp(0));
+    let wake = Activator::new();
+    let gate = Gate::new(Arc::new(clock.clone()), wake.clone(), REQUESTS);
+    let (tasks, running, served) = (Tasks::new(), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let plan = Plan { idle_after: Duration::ZERO, ..Plan::free() };
+    let (supervised, up) = (gate.clone(), running.clone());
+    tasks.spawn(async move {
+        loop {
+            if up.load(Ordering::SeqCst) == 0 {
+                if supervised.waiting() > 0 {
+                    up.store(1, Ordering::SeqCst);
+                    supervised.open(vec![target()]);
+                } else {
+                    wake.activated().await;
+                }
+            } else if supervised.close_if_idle(&plan) {
+                assert_eq!(supervised.activity().open, 0);
+                up.store(0, Ordering::SeqCst);
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    let visits: Vec<_> = (0..8)
+        .map(|_| {
+            let (gate, running, served) = (gate.clone(), running.clone(), served.clone());
+            async move {
+                for _ in 0..REQUESTS / 8 {
+                    let Ok(lease) = request(&gate).await else { panic!("every request is served") };
+                    assert_eq!(running.load(Ordering::SeqCst), 1, "nobody uses a dyno that was stopped");
+                    tokio::task::yield_now().await;
+                    drop(lease);
+                    served.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+        })
+        .collect();
+    let mut set = tokio::task::JoinSet::new();
+    for visit in visits {
+        set.spawn(visit);
+    }
+    set.join_all().await;
+    assert_eq!(served.load(Ordering::SeqCst), REQUESTS);
+}

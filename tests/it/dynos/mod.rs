@@ -1,0 +1,7 @@
+//! Apps, releases and dynos together, over the fake engine: deploy, sleep, wake, crash, quota,
+//! restart of the server.
+
+mod deploy;
+mod gate;
+mod sleep;
+mod world;
