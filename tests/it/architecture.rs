@@ -23,7 +23,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("releases", "domain clock fail_point scheduler secrets dynos logs slugs store"),
     ("builder", "domain clock config fail_point scheduler secrets engine logs releases slugs store"),
     ("apps", "domain clock builder dynos logs releases store"),
-    ("tls", "config"),
+    ("tls", "domain clock config"),
     ("http", "domain clock config accounts apps builder dynos releases store secrets"),
     ("router", "domain clock config scheduler dynos logs"),
     ("api", "domain clock config http accounts apps builder dynos logs releases store secrets slugs"),

@@ -4,4 +4,5 @@
 mod architecture;
 mod docker;
 mod engine_contract;
+mod store;
 mod support;
