@@ -2,6 +2,7 @@
 
 use std::{io::Read, path::PathBuf, process::ExitCode};
 
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use siesta::{
     admin::{AdminClient, DeployRequest, NewToken, NewUser},
@@ -61,6 +62,11 @@ enum Command {
         #[arg(long)]
         version: Option<String>,
         folder: PathBuf,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Print the certificate of the local CA that signs for --listen-tls.
+    Ca {
         #[command(flatten)]
         place: Place,
     },
@@ -151,6 +157,10 @@ async fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Deploy { app, version, folder, place } => {
             Ok(AdminClient::new(&place.data_dir).deploy(&folder, DeployRequest { app, version }).await?)
+        }
+        Command::Ca { place } => {
+            print!("{}", siesta::tls::ca_pem(&place.data_dir).context("There is no local CA yet; the server makes it at its first start.")?);
+            Ok(())
         }
     }
 }

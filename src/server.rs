@@ -20,7 +20,7 @@ use crate::{
     config::Config,
     domain::Plan,
     dynos::{Dynos, DynosParts},
-    engine::{Engine, EngineError, docker::Docker},
+    engine::{Engine, EngineError, ImageRef, docker::Docker, isolation},
     http::ClientAddress,
     logs::Logs,
     releases::{Releases, ReleasesParts},
@@ -97,6 +97,7 @@ impl Server {
         let listeners = listen::bind(&config, claimed)?;
         let wanted = config.clone();
         let config = Arc::new(config.bound_to(listeners.http_port(), listeners.tls_port()));
+        prove_isolation(&config, &ground).await?;
         let owners = Owners::new(&config, &clock, &tasks, ground);
         owners.start().await?;
         owners.tick();
@@ -174,6 +175,21 @@ async fn wait_for_engine(engine: &dyn Engine) -> anyhow::Result<()> {
     for warning in &info.warnings {
         tracing::warn!("{warning}");
     }
+    Ok(())
+}
+
+/// Dynos run only where a container cannot reach this machine (decisions 3).
+async fn prove_isolation(config: &Config, ground: &Ground) -> anyhow::Result<()> {
+    let image = ImageRef(config.options.stack_run.clone());
+    if config.options.accept_open_network {
+        tracing::warn!("--accept-open-network: whether apps can reach this machine was not proven");
+        return Ok(());
+    }
+    if image.0.is_empty() || !ground.engine.has_image(image.clone()).await? {
+        anyhow::bail!("The stack's run image is not here (SIESTA_STACK_RUN is `{}`). Run script/stack, or script/server, which does.", image.0);
+    }
+    let range = config.options.network_range.parse()?;
+    isolation::probe_isolation(ground.engine.as_ref(), &ground.instance, image, range).await?;
     Ok(())
 }
 

@@ -14,6 +14,7 @@ use super::Owners;
 use crate::{
     config::Config,
     router::{self, Listener, Platform, Router, RouterParts, RunningRouter},
+    tls,
 };
 
 /// How often an unclaimed server looks whether it has been claimed.
@@ -22,7 +23,6 @@ const CLAIM_WATCH: Duration = Duration::from_millis(500);
 /// Bound sockets that do not answer yet.
 pub(super) struct Listeners {
     http: Listener,
-    #[expect(dead_code, reason = "until there are certificates")]
     https: Listener,
     http_port: u16,
     https_port: u16,
@@ -72,27 +72,28 @@ pub(super) fn bind(config: &Config, claimed: bool) -> anyhow::Result<Listeners> 
     Ok(Listeners { http_port: port(&http)?, https_port: port(&https)?, http, https })
 }
 
-fn router(owners: &Owners, platform: Platform) -> Router {
+fn router(owners: &Owners, platform: Platform, tls: Arc<rustls::ServerConfig>) -> Router {
     Router::new(RouterParts {
         config: owners.config.clone(),
         clock: owners.clock.clone(),
         routes: owners.dynos.routes(),
         logs: owners.logs.clone(),
         platform,
-        tls: None,
+        tls: Some(tls),
         tasks: owners.tasks.clone(),
     })
 }
 
 /// Begins to answer. An unclaimed server that was asked for a public address opens it once claimed.
 pub(super) async fn start(listeners: Listeners, owners: &Owners, platform: Platform, wanted: &Config) -> anyhow::Result<Listening> {
-    let first = router(owners, platform.clone()).start(vec![listeners.http])?;
+    let tls = tls::server_config(&owners.config)?;
+    let first = router(owners, platform.clone(), tls.clone()).start(vec![listeners.http, listeners.https])?;
     let running = Arc::new(Mutex::new(vec![first]));
-    let wanted = [(wanted.options.listen, false)];
+    let wanted = [(wanted.options.listen, false), (wanted.options.listen_tls, true)];
     let public = wanted.iter().any(|(address, _)| loopback(*address) != *address);
     if public && !owners.accounts.is_claimed().await? {
         tracing::warn!("listening on loopback only until the server is claimed");
-        let router = router(owners, platform);
+        let router = router(owners, platform, tls);
         let (accounts, running) = (owners.accounts.clone(), running.clone());
         let (threads, stopping) = (router::threads(&owners.config), owners.tasks.clone());
         owners.tasks.spawn(async move {

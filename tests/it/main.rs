@@ -7,5 +7,6 @@ mod docker;
 mod dynos;
 mod engine_contract;
 mod router;
+mod store;
 mod support;
 mod web;
