@@ -159,7 +159,10 @@ async fn run(command: Command) -> anyhow::Result<()> {
             Ok(AdminClient::new(&place.data_dir).deploy(&folder, DeployRequest { app, version }).await?)
         }
         Command::Ca { place } => {
-            print!("{}", siesta::tls::ca_pem(&place.data_dir).context("There is no local CA yet; the server makes it at its first start.")?);
+            print!(
+                "{}",
+                siesta::tls::ca_pem(&place.data_dir).context("There is no local CA yet; the server makes it at its first start.")?
+            );
             Ok(())
         }
     }

@@ -186,7 +186,10 @@ async fn prove_isolation(config: &Config, ground: &Ground) -> anyhow::Result<()>
         return Ok(());
     }
     if image.0.is_empty() || !ground.engine.has_image(image.clone()).await? {
-        anyhow::bail!("The stack's run image is not here (SIESTA_STACK_RUN is `{}`). Run script/stack, or script/server, which does.", image.0);
+        anyhow::bail!(
+            "The stack's run image is not here (SIESTA_STACK_RUN is `{}`). Run script/stack, or script/server, which does.",
+            image.0
+        );
     }
     let range = config.options.network_range.parse()?;
     isolation::probe_isolation(ground.engine.as_ref(), &ground.instance, image, range).await?;
