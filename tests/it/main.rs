@@ -2,6 +2,7 @@
 //! (`script/test` provides both); everything else runs anywhere.
 
 mod architecture;
+mod builds;
 mod docker;
 mod engine_contract;
 mod router;
