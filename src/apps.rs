@@ -121,8 +121,10 @@ impl Apps {
     /// finishes the work.
     pub async fn destroy(&self, app: AppId, by: &Actor) -> Result<(), AppError> {
         let gone = self.found(app).await?;
-        self.parts.builder.forget(app).await?;
+        self.parts.builder.cancel_all(app).await?;
         self.parts.dynos.forget(app).await?;
+        // After the dynos: an image in use stays.
+        self.parts.builder.forget(app).await?;
         self.parts.logs.forget(app).await?;
         self.parts.writer.delete_app(app).await?;
         tracing::info!(%app, name = %gone.name, by = %by.email, "app destroyed");

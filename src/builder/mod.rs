@@ -180,7 +180,13 @@ impl Builder {
         Ok(self.outputs.follow(build, from, known.status))
     }
 
-    /// Before an app is destroyed: cancels its builds, removes its files, cache and images.
+    /// Cancels what waits and what runs of an app; returns when it has ended.
+    pub async fn cancel_all(&self, app: AppId) -> Result<(), BuildError> {
+        self.queue.cancel_all(app).await
+    }
+
+    /// Before an app is destroyed and after its dynos are gone: cancels its builds, removes its
+    /// files, cache and images.
     pub async fn forget(&self, app: AppId) -> Result<(), BuildError> {
         self.queue.forget(app).await
     }

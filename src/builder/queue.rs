@@ -187,6 +187,14 @@ impl Queue {
         Ok(())
     }
 
+    /// Cancels all builds of an app that have not ended.
+    pub async fn cancel_all(&self, app: AppId) -> Result<(), BuildError> {
+        for build in self.parts.reader.unfinished_builds(app).await? {
+            self.cancel(build).await?;
+        }
+        Ok(())
+    }
+
     /// Removes images and files of slugs that none of the last releases runs.
     async fn drop_old(&self, app: &App) -> Result<(), BuildError> {
         let parts = &self.parts;
@@ -206,10 +214,8 @@ impl Queue {
 
     /// Before an app is destroyed: no builds, files, images and cache of it are left.
     pub async fn forget(&self, app: AppId) -> Result<(), BuildError> {
+        self.cancel_all(app).await?;
         let parts = &self.parts;
-        for build in parts.reader.unfinished_builds(app).await? {
-            self.cancel(build).await?;
-        }
         let Some(app) = parts.reader.app(app).await? else { return Ok(()) };
         let slugs = parts.reader.slugs_of(app.id, 0).await?;
         let ids: Vec<_> = slugs.iter().map(|(slug, _)| slug.id).collect();

@@ -50,7 +50,7 @@ impl Run {
             biased;
             () = cancelled.cancelled() => Err(BuildError::Cancelled),
             made = tokio::time::timeout(patience, self.make()) => {
-                made.unwrap_or_else(|_| Err(BuildError::TimedOut(patience.as_secs().div_ceil(60))))
+                made.unwrap_or_else(|_| Err(BuildError::TimedOut(patience.as_secs().div_ceil(60).max(1))))
             }
         };
         let slug = made?;

@@ -3,6 +3,7 @@
 
 mod api;
 mod architecture;
+mod builds;
 mod docker;
 mod dynos;
 mod engine_contract;

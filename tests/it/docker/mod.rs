@@ -1,5 +1,6 @@
 //! Tests against real Docker; `script/test` prepares engine and stack images.
 
+mod builds;
 mod engine;
 mod isolation;
 mod kill;
