@@ -124,6 +124,7 @@ output = Output
 refresh = Refresh
 flash-cancelled = The build is cancelled.
 phase-receive = Receive
+phase-detect = Detect
 phase-install = Install
 phase-image = Image
 phase-release = Release

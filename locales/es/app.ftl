@@ -124,6 +124,7 @@ output = Salida
 refresh = Actualizar
 flash-cancelled = La construcción está cancelada.
 phase-receive = Recibir
+phase-detect = Detectar
 phase-install = Instalar
 phase-image = Imagen
 phase-release = Release

@@ -120,6 +120,7 @@ impl BuildView {
 fn phase_view(cx: &Cx, phase: &Phase, status: BuildStatus) -> PhaseView {
     let name = match phase.name.as_str() {
         "Receive" => cx.t("phase-receive"),
+        "Detect" => cx.t("phase-detect"),
         "Install" => cx.t("phase-install"),
         "Image" => cx.t("phase-image"),
         "Release" => cx.t("phase-release"),

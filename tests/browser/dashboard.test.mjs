@@ -31,12 +31,12 @@ function texts(language) {
 async function shoot(page, name) {
   if (!process.env.SIESTA_SCREENSHOTS) return;
   const path = (kind) => join(process.env.SIESTA_SCREENSHOTS, `${name}-${kind}.png`);
-  await page.screenshot({ path: path("light"), fullPage: true });
+  await page.screenshot({ path: path("light"), fullPage: true, animations: "disabled" });
   await page.emulateMedia({ colorScheme: "dark" });
-  await page.screenshot({ path: path("dark"), fullPage: true });
+  await page.screenshot({ path: path("dark"), fullPage: true, animations: "disabled" });
   await page.emulateMedia({ colorScheme: "light" });
   await page.setViewportSize({ width: 360, height: 740 });
-  await page.screenshot({ path: path("phone"), fullPage: true });
+  await page.screenshot({ path: path("phone"), fullPage: true, animations: "disabled" });
   await page.setViewportSize({ width: 1440, height: 900 });
 }
 
@@ -110,7 +110,7 @@ for (const [language, locale, app, email] of [
     test("deploys the example and watches it being built, over a reload", async () => {
       await go(`/apps/${app}/deploy`);
       await page.getByLabel(t["version-label"]).fill("v1");
-      await page.getByLabel(t["archive-label"]).setInputFiles({ name: "shop.tar.gz", mimeType: "application/gzip", buffer: archiveOf("tienda-videojuegos") });
+      await page.locator("#f-archive").setInputFiles({ name: "shop.tar.gz", mimeType: "application/gzip", buffer: archiveOf("tienda-videojuegos") });
       await page.getByRole("button", { name: t["deploy-now"], exact: true }).click();
       await page.getByText("-----> ").first().waitFor({ timeout: 60_000 });
       await look("building");
