@@ -4,7 +4,7 @@
 use std::{cell::RefCell, convert::Infallible, rc::Rc, sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode, Uri, request::Parts};
+use http::{Request, Response, StatusCode, Uri, request::Parts};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
         body::{Answer, Downward, Turn, Upward},
         head::{self, Found, HeadFault, Origin, Stamp},
         host::Place,
-        pages::Page,
+        pages::{Page, Wishes},
         platform::Peer,
         pool::{ConnectFault, Reply, SendFault, Upstream},
         record::{Ending, Record},
@@ -94,14 +94,14 @@ pub async fn answer(visit: Rc<Visit>, request: Request<Incoming>) -> Result<Resp
             let mut exchange = Exchange::new(&visit, route, &parts, &found);
             match exchange.serve(parts, body, &found, fault).await {
                 Ok(head) => return Ok(exchange.flow(head, turn)),
-                Err((stop, headers)) => exchange.stop(stop, &headers),
+                Err((stop, wishes)) => exchange.stop(stop, &wishes),
             }
         }
         Some(Place::Platform) if fault.is_none() => return Ok(visit.platform(parts, body, &found, turn).await),
-        Some(Place::Unknown) if fault.is_none() => visit.page(Page::NoSuchApp, StatusCode::NOT_FOUND, &parts.headers, false),
+        Some(Place::Unknown) if fault.is_none() => visit.page(Page::NoSuchApp, StatusCode::NOT_FOUND, &Wishes::of(&parts.headers), false),
         _ => {
             let fault = fault.take().unwrap_or(HeadFault::Bad);
-            visit.page(Page::BadRequest, fault.status(), &parts.headers, true)
+            visit.page(Page::BadRequest, fault.status(), &Wishes::of(&parts.headers), true)
         }
     };
     Ok(response.map(|bytes| Answer::whole(bytes, turn)))
@@ -109,16 +109,16 @@ pub async fn answer(visit: Rc<Visit>, request: Request<Incoming>) -> Result<Resp
 
 impl Visit {
     /// A page of ours. The connection is closed when the request's body has not been read.
-    fn page(&self, page: Page, status: StatusCode, headers: &HeaderMap, close: bool) -> Response<Bytes> {
+    fn page(&self, page: Page, status: StatusCode, wishes: &Wishes, close: bool) -> Response<Bytes> {
         self.watch.begin();
         self.watch.time(self.shard.limits.idle_stream);
-        page.response(status, headers, close || self.watch.upload() != Upload::Done)
+        page.response(status, wishes, close || self.watch.upload() != Upload::Done)
     }
 
     async fn platform(&self, parts: Parts, body: Incoming, found: &Found, turn: Turn) -> Response<Answer> {
-        let headers = parts.headers.clone();
-        let ip = head::visitor_ip(&self.origin, found, &headers);
-        let peer = Peer { ip, https: head::is_https(&self.origin, found, &headers), port: self.origin.port };
+        let wishes = Wishes::of(&parts.headers);
+        let ip = head::visitor_ip(&self.origin, found, &parts.headers);
+        let peer = Peer { ip, https: head::is_https(&self.origin, found, &parts.headers), port: self.origin.port };
         let called = self.shard.platform.call(Request::from_parts(parts, body), peer, self.shard.limits.body_stall).await;
         match called {
             Some(response) => {
@@ -126,7 +126,7 @@ impl Visit {
                 response.map(|body| Answer::platform(body, turn))
             }
             None => {
-                let page = self.page(Page::Platform, StatusCode::SERVICE_UNAVAILABLE, &headers, true);
+                let page = self.page(Page::Platform, StatusCode::SERVICE_UNAVAILABLE, &wishes, true);
                 page.map(|bytes| Answer::whole(bytes, turn))
             }
         }
@@ -145,7 +145,7 @@ enum Head {
     Switched(Response<()>),
 }
 
-type Stopped = (Stop, HeaderMap);
+type Stopped = (Stop, Wishes);
 
 impl<'a> Exchange<'a> {
     fn new(visit: &'a Visit, route: Arc<Route>, parts: &Parts, found: &Found) -> Exchange<'a> {
@@ -177,18 +177,18 @@ impl<'a> Exchange<'a> {
     /// Brings the request to a dyno and waits for the head of the answer.
     async fn serve(&mut self, mut parts: Parts, body: Incoming, found: &Found, fault: Option<HeadFault>) -> Result<Head, Stopped> {
         if let Some(fault) = fault {
-            return Err((Stop::fault(fault), parts.headers));
+            return Err((Stop::fault(fault), Wishes::of(&parts.headers)));
         }
         if self.record().route.maintenance {
-            return Err((Stop::code(ErrorCode::H80), parts.headers));
+            return Err((Stop::code(ErrorCode::H80), Wishes::of(&parts.headers)));
         }
         let upgrade = if found.upgrade { parts.extensions.remove::<OnUpgrade>() } else { None };
         let upstream = match self.reach(&parts).await {
             Ok(upstream) => upstream,
-            Err(stop) => return Err((stop, parts.headers)),
+            Err(stop) => return Err((stop, Wishes::of(&parts.headers))),
         };
         // The page, should one be needed, speaks the visitor's language: the rest moves on.
-        let asked = page_headers(&parts.headers);
+        let asked = Wishes::of(&parts.headers);
         let request = self.outgoing(parts, body, found);
         self.forward(upstream, request, upgrade).await.map_err(|stop| (stop, asked))
     }
@@ -305,12 +305,12 @@ impl<'a> Exchange<'a> {
     }
 
     /// Ends the request with a page of ours.
-    fn stop(mut self, stop: Stop, headers: &HeaderMap) -> Response<Bytes> {
+    fn stop(mut self, stop: Stop, wishes: &Wishes) -> Response<Bytes> {
         let record = self.record();
         record.status = stop.status.as_u16();
         record.ending = Some(stop.ending);
         let close = stop.page == Page::BadRequest;
-        self.visit.page(stop.page, stop.status, headers, close)
+        self.visit.page(stop.page, stop.status, wishes, close)
     }
 }
 
@@ -328,17 +328,6 @@ fn send_stop(fault: &SendFault, upload: Upload) -> Stop {
         SendFault::Broken(e) if e.is_parse() => Stop::code(ErrorCode::H17),
         SendFault::Broken(_) => Stop::code(ErrorCode::H13),
     }
-}
-
-/// The headers that decide what a page looks like.
-fn page_headers(headers: &HeaderMap) -> HeaderMap {
-    let mut kept = HeaderMap::new();
-    for name in [http::header::ACCEPT, http::header::ACCEPT_LANGUAGE] {
-        if let Some(value) = headers.get(&name) {
-            kept.insert(name, value.clone());
-        }
-    }
-    kept
 }
 
 /// An absolute target becomes the plain one: the host is in `Host`.

@@ -374,14 +374,12 @@ fn covers(domain: &str, protected: &str) -> bool {
 /// A browser that opens a page and can show one that waits.
 pub fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
     let is = |name: &str, wanted: &str| headers.get(name).is_some_and(|v| v.as_bytes() == wanted.as_bytes());
-    method == Method::GET && wants_html(headers) && (is("sec-fetch-mode", "navigate") || !headers.contains_key("sec-fetch-mode"))
+    method == Method::GET
+        && headers.get(http::header::ACCEPT).is_some_and(names_html)
+        && (is("sec-fetch-mode", "navigate") || !headers.contains_key("sec-fetch-mode"))
 }
 
 /// Whether `Accept` names HTML.
-pub fn wants_html(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(http::header::ACCEPT)
-        .iter()
-        .filter_map(|v| v.to_str().ok())
-        .any(|v| v.contains("text/html") || v.contains("application/xhtml"))
+pub fn names_html(accept: &HeaderValue) -> bool {
+    accept.to_str().is_ok_and(|v| v.contains("text/html") || v.contains("application/xhtml"))
 }

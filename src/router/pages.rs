@@ -8,7 +8,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
-    header::{ACCEPT_LANGUAGE, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER, VARY},
+    header::{ACCEPT, ACCEPT_LANGUAGE, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER, VARY},
 };
 use sha2::{Digest, Sha256};
 
@@ -140,11 +140,11 @@ impl Page {
         words
     }
 
-    /// The response, in the language and form that `headers` of the request ask for.
-    pub fn response(self, status: StatusCode, headers: &HeaderMap, close: bool) -> Response<Bytes> {
-        let spanish = prefers_spanish(headers);
+    /// The response, in the language and form that the visitor asks for.
+    pub fn response(self, status: StatusCode, wishes: &Wishes, close: bool) -> Response<Bytes> {
+        let spanish = wishes.language.as_ref().is_some_and(prefers_spanish);
         let words = self.words(spanish);
-        let html = head::wants_html(headers);
+        let html = wishes.accept.as_ref().is_some_and(head::names_html);
         let body = if html { words.html(spanish, self == Page::Waking) } else { words.text() };
         let mut response = Response::new(Bytes::from(body));
         *response.status_mut() = status;
@@ -166,6 +166,18 @@ impl Page {
             head.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+}
+
+/// What a visitor wants of a page. Cheap: kept for every request, needed by few.
+pub struct Wishes {
+    accept: Option<HeaderValue>,
+    language: Option<HeaderValue>,
+}
+
+impl Wishes {
+    pub fn of(headers: &HeaderMap) -> Wishes {
+        Wishes { accept: headers.get(ACCEPT).cloned(), language: headers.get(ACCEPT_LANGUAGE).cloned() }
     }
 }
 
@@ -211,8 +223,8 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
 });
 
 /// Whether Spanish comes before English in `Accept-Language`, by its weights.
-fn prefers_spanish(headers: &HeaderMap) -> bool {
-    let languages = headers.get(ACCEPT_LANGUAGE).and_then(|v| v.to_str().ok()).unwrap_or("");
+fn prefers_spanish(languages: &HeaderValue) -> bool {
+    let languages = languages.to_str().unwrap_or("");
     let (mut spanish, mut english) = (0.0_f32, 0.0_f32);
     for item in languages.split(',').take(20) {
         let (tag, weight) = item.split_once(';').unwrap_or((item, "q=1"));
@@ -242,9 +254,7 @@ mod tests {
             ("en;q=0.3, es;q=0.4", true),
             ("de", false),
         ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(ACCEPT_LANGUAGE, HeaderValue::from_str(given).unwrap());
-            assert_eq!(prefers_spanish(&headers), spanish, "{given}");
+            assert_eq!(prefers_spanish(&HeaderValue::from_str(given).unwrap()), spanish, "{given}");
         }
     }
 }

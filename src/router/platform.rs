@@ -99,9 +99,9 @@ where
             frame = body.frame() => frame,
             () = frames.closed() => return,
         };
-        let Some(frame) = next else { return };
-        let failed = frame.is_err();
-        if frames.send(frame.map_err(io::Error::other)).await.is_err() || failed {
+        let ended = !matches!(next, Some(Ok(_)));
+        let piece = next.map(|frame| frame.map_err(io::Error::other));
+        if frames.send(piece).await.is_err() || ended {
             return;
         }
     }
@@ -109,14 +109,15 @@ where
 
 /// A body that comes from the main runtime.
 pub struct Relayed {
-    frames: mpsc::Receiver<Result<Frame<Bytes>, io::Error>>,
+    /// None is the end; a channel that closes before it was cut off.
+    frames: mpsc::Receiver<Option<Result<Frame<Bytes>, io::Error>>>,
     hint: SizeHint,
     ended: bool,
 }
 
 impl Relayed {
     pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        self.frames.poll_recv(cx)
+        self.frames.poll_recv(cx).map(|piece| piece.unwrap_or_else(|| Some(Err(io::ErrorKind::UnexpectedEof.into()))))
     }
 
     pub(super) fn is_end_stream(&self) -> bool {

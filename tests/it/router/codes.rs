@@ -47,7 +47,7 @@ async fn every_refusal_of_the_gate_has_its_code_and_page() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn maintenance_wakes_nobody() {
-    let mut rig = Rig::build(config(&[], |_| {}), true).await;
+    let mut rig = Rig::build(config(&[], |_| {}), true, None).await;
     let reply = rig.get("/").await;
     assert_eq!((reply.status, reply.header("retry-after")), (503, Some("300")));
     assert!(rig.line().await.contains("at=info code=H80 desc=\"Maintenance mode\""));

@@ -57,10 +57,10 @@ impl Rig {
     }
 
     pub async fn with(config: Config) -> Rig {
-        Rig::build(config, false).await
+        Rig::build(config, false, None).await
     }
 
-    pub async fn build(config: Config, maintenance: bool) -> Rig {
+    pub async fn build(config: Config, maintenance: bool, tls: Option<Arc<rustls::ServerConfig>>) -> Rig {
         let tasks = Tasks::new();
         let folder = tempfile::tempdir().unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -74,11 +74,11 @@ impl Rig {
             ("tienda.localhost".to_owned(), route("tienda", app, &gate)),
             ("otra.localhost".to_owned(), route("otra", AppId::new(), &other)),
         ]);
+        let speaks_tls = tls.is_some();
         let platform = Platform::new(axum::Router::new().fallback(platform), &tasks);
         let lines = logs.tail(app, Filter::default(), 0, None).await.unwrap();
-        let parts =
-            RouterParts { config: Arc::new(config), clock, routes: Arc::new(routes), logs, platform, tls: None, tasks: tasks.clone() };
-        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), false, 2).unwrap();
+        let parts = RouterParts { config: Arc::new(config), clock, routes: Arc::new(routes), logs, platform, tls, tasks: tasks.clone() };
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), speaks_tls, 2).unwrap();
         let address = listener.local_addr().unwrap();
         let router = Router::new(parts).start(vec![listener]).unwrap();
         Rig { address, gate, tasks, router, lines, _folder: folder }

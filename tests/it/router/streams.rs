@@ -1,6 +1,6 @@
 //! Bytes in both directions, connections kept and given up, waiting, tunnels.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use tokio::{
@@ -8,7 +8,7 @@ use tokio::{
     net::TcpListener,
 };
 
-use super::rig::{Dyno, Rig, ok, target};
+use super::rig::{Dyno, Rig, config, ok, target};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: tienda.localhost\r\n\r\n";
 const SHORT: Duration = Duration::from_millis(150);
@@ -254,5 +254,32 @@ async fn the_platform_answers_over_the_same_connection() {
         client.send("POST /login?a=1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello").await;
         assert_eq!(client.reply().await.text(), "platform POST /login?a=1 127.0.0.1 5 bytes");
     }
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tls_listener_says_https() {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let made = rcgen::generate_simple_self_signed(vec!["tienda.localhost".to_owned()]).unwrap();
+    let certificate = made.cert.der().clone();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let server = rustls::ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
+    let server = server.with_no_client_auth().with_single_cert(vec![certificate.clone()], key).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate).unwrap();
+    let client = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let client = client.with_root_certificates(roots).with_no_client_auth();
+
+    let mut rig = Rig::build(config(&[], |_| {}), false, Some(Arc::new(server))).await;
+    let dyno = rig.dyno(|_| ok("x")).await;
+    let stream = tokio::net::TcpStream::connect(rig.address).await.unwrap();
+    let name = "tienda.localhost".try_into().unwrap();
+    let mut stream = tokio_rustls::TlsConnector::from(Arc::new(client)).connect(name, stream).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: tienda.localhost\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer).await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nx"), "{answer}");
+    assert!(dyno.last().contains("x-forwarded-proto: https"), "{}", dyno.last());
+    assert!(rig.line().await.ends_with(" protocol=https"));
     rig.stop().await;
 }
