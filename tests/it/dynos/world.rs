@@ -31,7 +31,7 @@ struct Flags {
 
 /// The machine: what is left when the server stops.
 pub struct Machine {
-    pub folder: tempfile::TempDir,
+    pub folder: Arc<tempfile::TempDir>,
     pub engine: FakeEngine,
     pub clock: ManualClock,
     pub plan: Plan,
@@ -42,7 +42,6 @@ pub struct Machine {
 /// The server on it.
 pub struct World {
     pub reader: Reader,
-    pub writer: Writer,
     pub logs: Logs,
     pub dynos: Dynos,
     pub releases: Releases,
@@ -51,12 +50,14 @@ pub struct World {
     pub engine: FakeEngine,
     pub clock: ManualClock,
     pub by: Actor,
+    /// Lives as long as the server does, also when the machine was a passing one.
+    _folder: Arc<tempfile::TempDir>,
 }
 
 impl Machine {
     pub fn new() -> Machine {
         Machine {
-            folder: tempfile::tempdir().expect("a folder"),
+            folder: Arc::new(tempfile::tempdir().expect("a folder")),
             engine: FakeEngine::new(INSTANCE),
             clock: ManualClock::at(Timestamp::from_secs(1_790_000_000)),
             plan: Plan::free(),
@@ -126,7 +127,7 @@ impl Machine {
         dynos.start().await.expect("dynos start");
         releases.start().await.expect("releases start");
         let (engine, clock, by) = (self.engine.clone(), self.clock.clone(), self.by.clone());
-        World { reader, writer, logs, dynos, releases, apps, tasks, engine, clock, by }
+        World { reader, logs, dynos, releases, apps, tasks, engine, clock, by, _folder: self.folder.clone() }
     }
 }
 
