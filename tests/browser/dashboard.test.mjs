@@ -11,7 +11,7 @@ const PASSWORD = "correct horse battery";
 let server;
 
 before(async () => {
-  server = await serve({ SIESTA_IDLE_AFTER: "3" });
+  server = await serve({ SIESTA_IDLE_AFTER: "10" });
 });
 after(() => server?.stop());
 

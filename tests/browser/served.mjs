@@ -18,7 +18,7 @@ export async function serve(settings = {}) {
       SIESTA_DATA_DIR: data,
       SIESTA_LISTEN: "127.0.0.1:0",
       SIESTA_LISTEN_TLS: "127.0.0.1:0",
-      SIESTA_NETWORK_RANGE: "10.231.0.0/16",
+      SIESTA_NETWORK_RANGE: `10.${200 + (process.pid % 50)}.0.0/16`,
       SIESTA_ACCEPT_OPEN_NETWORK: "true",
       ...settings,
     },
