@@ -19,7 +19,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{ContainerId, ContainerSpec, EngineError, EngineResult, Exit, FakeEngine, Files, Output, Script, Usage};
+use super::{ContainerId, ContainerSpec, EngineError, EngineResult, Exit, FakeEngine, Files, Output, Script, Usage, script::Moment};
 
 /// Where a container stands.
 #[derive(Clone, Debug)]
@@ -142,7 +142,7 @@ pub(super) fn begin(
 ) -> EngineResult<()> {
     let port = cell.spec.env_value("PORT").and_then(|port| port.parse::<u16>().ok());
     let socket = match address.zip(port) {
-        Some(at) => Some(reserve(at).map_err(|error| EngineError::Refused(format!("no socket for the fake: {error}")))?),
+        Some(at) => Some(door(at, &script.boot).map_err(|error| EngineError::Refused(format!("no socket for the fake: {error}")))?),
         None => None,
     };
     *locked(&cell.generation) = generation;
@@ -166,6 +166,27 @@ pub(super) fn begin(
     Ok(())
 }
 
+/// The address of a fake dyno before and after its boot.
+enum Door {
+    Reserved(TcpSocket),
+    Listening(TcpListener),
+}
+
+impl Door {
+    fn listen(self) -> TcpListener {
+        match self {
+            Door::Reserved(socket) => socket.listen(1024).expect("the address is reserved"),
+            Door::Listening(listener) => listener,
+        }
+    }
+}
+
+/// One that boots at once listens before its first line is printed, as a program does that says it listens.
+fn door(at: (Ipv4Addr, u16), boot: &Moment) -> std::io::Result<Door> {
+    let socket = reserve(at)?;
+    Ok(if matches!(boot, Moment::AtOnce) { Door::Listening(socket.listen(1024)?) } else { Door::Reserved(socket) })
+}
+
 /// Bound and not listening: connections are refused, as before an app's boot.
 fn reserve((address, port): (Ipv4Addr, u16)) -> std::io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
@@ -174,7 +195,7 @@ fn reserve((address, port): (Ipv4Addr, u16)) -> std::io::Result<TcpSocket> {
     Ok(socket)
 }
 
-async fn live(id: &ContainerId, cell: &Arc<Cell>, script: &Script, socket: Option<TcpSocket>) -> Exit {
+async fn live(id: &ContainerId, cell: &Arc<Cell>, script: &Script, socket: Option<Door>) -> Exit {
     let mut connections = JoinSet::new();
     let by_itself = async {
         match &script.end {
@@ -187,7 +208,7 @@ async fn live(id: &ContainerId, cell: &Arc<Cell>, script: &Script, socket: Optio
     };
     let serve = async {
         script.boot.comes().await;
-        match socket.map(|socket| socket.listen(1024).expect("the address is reserved")) {
+        match socket.map(Door::listen) {
             Some(listener) => accept(listener, id, cell, script, &mut connections).await,
             None => std::future::pending().await,
         }
