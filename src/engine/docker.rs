@@ -158,6 +158,11 @@ impl Engine for Docker {
         match made {
             // Somebody made it at the same time.
             Err(EngineError::Refused(why)) if why.contains("already exists") => Ok(()),
+            Err(EngineError::Refused(why)) if why.contains("overlaps") => Err(EngineError::Refused(format!(
+                "the addresses {}/{} belong to another network of this machine. Set SIESTA_NETWORK_RANGE to a range nothing else uses, \
+                 or remove networks that an older server left (docker network ls --filter label={LABEL_INSTANCE})",
+                network.subnet, network.prefix
+            ))),
             other => other.map(drop),
         }
     }

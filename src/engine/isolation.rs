@@ -188,7 +188,8 @@ mod tests {
     #[test]
     fn visitors_from_the_network_are_known_by_their_address() {
         let network = spec::network_spec("test", AppId(Uuid::nil()), 0, RANGE.parse().unwrap()).unwrap();
-        assert!(in_network("10.215.0.2".parse().unwrap(), &network) && in_network("10.215.0.14".parse().unwrap(), &network));
-        assert!(!in_network("10.215.0.16".parse().unwrap(), &network) && !in_network("127.0.0.1".parse().unwrap(), &network));
+        let at = |place: u32| IpAddr::from(Ipv4Addr::from(u32::from(network.subnet) + place));
+        assert!(in_network(at(2), &network) && in_network(at(14), &network));
+        assert!(!in_network(at(16), &network) && !in_network("127.0.0.1".parse().unwrap(), &network));
     }
 }
