@@ -34,6 +34,7 @@ impl Accounts {
 
     /// Makes the first administrator, hands them the system account's apps, sets who may sign up,
     /// and logs them in. Of 50 at once exactly one succeeds.
+    #[expect(clippy::too_many_arguments, reason = "what the claim page asks for, and where from")]
     pub async fn claim(
         &self,
         token: &SecretString,

@@ -410,7 +410,7 @@ fn write(upload: &Path, file: &File, survey: &Survey, owner: u32, limits: Archiv
         let path = format!("app/{inner}");
         match kind {
             Kind::Folder => tree.folder(&path),
-            Kind::File { executable } => tree.file(&path, *executable, item.modified, item.size, item.content),
+            Kind::File { executable } => tree.file(&path, (*executable, item.modified), item.size, item.content),
             Kind::Link { target } => tree.link(&path, EntryType::Symlink, target, item.modified),
             Kind::HardLink { target } => {
                 let target = format!("app/{}", target.strip_prefix(&survey.top).unwrap_or(target));
@@ -466,7 +466,7 @@ impl<W: Write> TreeWriter<W> {
     }
 
     /// A file of exactly `size` bytes; a content that ends early is an error.
-    fn file(&mut self, path: &str, executable: bool, modified: u64, size: u64, content: &mut dyn Read) -> io::Result<()> {
+    fn file(&mut self, path: &str, (executable, modified): (bool, u64), size: u64, content: &mut dyn Read) -> io::Result<()> {
         self.above(path)?;
         let mut header = self.header(EntryType::Regular, if executable { 0o755 } else { 0o644 }, modified, size);
         let mut exact = content.take(size);

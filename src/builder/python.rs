@@ -144,7 +144,7 @@ pub fn is_misspelt(name: &str, right: &str) -> bool {
 
 /// The version the source asks for; None: the stack's own.
 pub fn version(tree: &SourceTree, manager: Manager) -> Result<Option<Wanted>, Rejection> {
-    for wrong in tree.root.iter().filter(|name| is_misspelt(name, ".python-version") || is_misspelt(name, "runtime.txt")) {
+    if let Some(wrong) = tree.root.iter().find(|name| is_misspelt(name, ".python-version") || is_misspelt(name, "runtime.txt")) {
         let right = if is_misspelt(wrong, "runtime.txt") { "runtime.txt" } else { ".python-version" };
         return Err(Rejection(format!("`{wrong}` looks like {right}, but is not called so. Rename it to {right}.")));
     }

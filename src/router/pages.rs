@@ -66,6 +66,7 @@ impl Page {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "a table of texts")]
     fn words(self, spanish: bool) -> Words {
         let (en, es) = match self {
             Page::NoSuchApp => (

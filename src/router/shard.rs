@@ -129,7 +129,7 @@ impl Shard {
                 Ok((stream, peer)) => {
                     let exempt = peer.ip().is_loopback() || self.trusted.holds(peer.ip());
                     let Some(place) = Crowd::enter(&self.crowd, peer.ip(), exempt) else { continue };
-                    self.tasks.spawn_local(self.clone().greet(stream, peer, port, tls, place));
+                    self.tasks.spawn_local(self.clone().greet(stream, peer, (port, tls), place));
                 }
                 // Out of file descriptors, mostly: others must close before it gets better.
                 Err(e) if !is_passing(&e) => tokio::time::sleep(Duration::from_millis(50)).await,
@@ -138,7 +138,7 @@ impl Shard {
         }
     }
 
-    async fn greet(self: Rc<Self>, stream: TcpStream, peer: SocketAddr, port: u16, tls: bool, place: PlaceInCrowd) {
+    async fn greet(self: Rc<Self>, stream: TcpStream, peer: SocketAddr, (port, tls): (u16, bool), place: PlaceInCrowd) {
         let _place = place;
         let _ = stream.set_nodelay(true);
         let io = match &self.tls {

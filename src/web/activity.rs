@@ -11,7 +11,7 @@ use crate::{
     domain::{
         ReleaseStatus, Timestamp, Version,
         event::{Event, EventKind},
-        release::Release,
+        release::{Release, short_commit},
     },
     http::{AppAccess, Fault},
     web::{
@@ -61,7 +61,7 @@ pub async fn feed(web: &Web, cx: &Cx, app: &App, count: u32) -> Result<Vec<Entry
 fn entry(cx: &Cx, event: Event) -> Entry {
     let word = |name: &str| spoken(&event.detail[name]);
     let (icon, class, text) = match event.kind {
-        EventKind::Deploy => ("rocket", "ok", cx.t1("did-deploy", "commit", word("commit"))),
+        EventKind::Deploy => ("rocket", "ok", cx.t1("did-deploy", "commit", short_commit(&word("commit")))),
         EventKind::Config => ("key-round", "", config_text(cx, &event.detail)),
         EventKind::Rollback => ("rotate-ccw", "", cx.t1("did-rollback", "version", format!("v{}", word("to").trim_start_matches('v')))),
         EventKind::Scale => ("layers", "", cx.t1("did-scale", "formation", formation_text(&event.detail))),

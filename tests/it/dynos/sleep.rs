@@ -261,7 +261,9 @@ async fn an_engine_that_is_away_at_the_start_is_waited_for() {
     let gate = world.gate("tienda");
     let tasks = Tasks::new();
     let (tell, told) = tokio::sync::oneshot::channel();
-    tasks.spawn(async move { let _ = tell.send(request(&gate).await.is_ok()); });
+    tasks.spawn(async move {
+        let _ = tell.send(request(&gate).await.is_ok());
+    });
     machine.engine.set_unreachable(false);
     assert!(told.await.expect("an answer"), "the request was held, not lost");
     assert_eq!(world.engine.calls(Call::Start), 1);
