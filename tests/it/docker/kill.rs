@@ -24,7 +24,7 @@ async fn killed_at_any_point_of_a_deploy_nothing_is_lost_doubled_or_orphaned() {
         let example = if *place == "build.container_started" { "django-notas" } else { "tienda-videojuegos" };
         let cut = served.deploy("sobrevive", example);
         assert!(cut.is_err(), "{place}: the deploy was cut off: {cut:?}");
-        served.wait_for_end();
+        served.wait_for_end().await;
         assert!(
             served.server_log().contains(&format!("fail point {place} reached")),
             "{place} was never reached:\n{}",
@@ -62,7 +62,7 @@ async fn killed_in_the_middle_of_a_wake_the_next_request_is_served_by_one_dyno()
         served.set("SIESTA_FAIL_POINT", Some(place));
         served.run();
         assert!(served.app("sobrevive", "/").send().await.is_err(), "{place}: the server was gone before the answer");
-        served.wait_for_end();
+        served.wait_for_end().await;
         served.set("SIESTA_FAIL_POINT", None);
         served.run();
         let answer = served.app("sobrevive", "/").send().await.expect("an answer");

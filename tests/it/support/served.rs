@@ -35,6 +35,11 @@ fn inherited() -> Vec<(String, String)> {
     std::env::vars().filter(|(key, _)| key.starts_with("SIESTA_STACK_") || key.starts_with("SIESTA_BUILD_")).collect()
 }
 
+/// A client without connections to an earlier server.
+fn client() -> reqwest::Client {
+    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().expect("a client")
+}
+
 impl Served {
     /// Starts a server with these environment variables on top.
     pub fn start(extra: &[(&str, &str)]) -> Served {
@@ -46,7 +51,7 @@ impl Served {
             port: 0,
             extra: extra.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
             range: format!("10.{}.0.0/16", 100 + number % 100),
-            client: reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().expect("a client"),
+            client: client(),
         };
         served.run();
         served
@@ -74,6 +79,7 @@ impl Served {
             .map_while(Result::ok)
             .find_map(|line| line.strip_prefix("Dashboard: ").and_then(|url| url.rsplit(':').next()?.trim_end_matches('/').parse().ok()));
         self.child = Some(child);
+        self.client = client();
         self.port = port.unwrap_or_else(|| panic!("the server did not come up:\n{}", self.server_log()));
         std::thread::spawn(move || lines.for_each(drop));
     }
@@ -101,10 +107,14 @@ impl Served {
     }
 
     /// Waits until the server has ended by itself (a fail point).
-    pub fn wait_for_end(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.wait();
+    pub async fn wait_for_end(&mut self) {
+        let end = Instant::now() + Duration::from_secs(60);
+        let mut pace = tokio::time::interval(Duration::from_millis(50));
+        while self.child.as_mut().is_some_and(|child| child.try_wait().expect("a child of ours").is_none()) {
+            assert!(Instant::now() < end, "the server did not end:\n{}", self.server_log());
+            pace.tick().await;
         }
+        self.child = None;
     }
 
     /// Runs a subcommand; its standard output, or its standard error as `Err`.
