@@ -68,7 +68,6 @@ pub struct Server {
     pub accounts: Accounts,
     pub apps: Apps,
     pub releases: Releases,
-    pub dynos: Dynos,
     pub logs: Logs,
     router: Router,
     tasks: Tasks,
@@ -165,7 +164,7 @@ impl Server {
             plan,
             stack: "siesta-12".to_owned(),
         }));
-        Server { clock: manual, engine, accounts, apps, releases, dynos, logs, router, tasks, _folder: folder }
+        Server { clock: manual, engine, accounts, apps, releases, logs, router, tasks, _folder: folder }
     }
 
     pub async fn stop(self) {

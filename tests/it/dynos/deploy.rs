@@ -51,7 +51,7 @@ async fn a_first_deploy_is_v3_and_boots() {
     let app = world.app("tienda").await;
     let release = world.deploy(&app, "web: gunicorn app:app\nworker: python worker.py").await.expect("a release");
     assert_eq!((release.version, release.description.as_str()), (Version(3), "Deploy 1a2b3c4d"));
-    let lease = world.request("tienda").await.ok().expect("it serves");
+    let lease = world.request("tienda").await.expect("it serves");
     assert_eq!(lease.target().dyno.to_string(), "web.1");
     let formation = world.dynos.formation(app.id).await.expect("a formation");
     assert_eq!(formation.iter().map(|row| (row.process_type.as_str(), row.quantity)).collect::<Vec<_>>(), [("web", 1), ("worker", 0)]);
@@ -118,7 +118,7 @@ async fn a_release_serves_before_the_old_one_stops_and_an_open_request_is_let_fi
     let world = Machine::new().serve().await;
     let app = world.app("tienda").await;
     world.deploy(&app, "web: first").await.expect("v3");
-    let old = world.request("tienda").await.ok().expect("it serves");
+    let old = world.request("tienda").await.expect("it serves");
     let booted = Latch::new();
     world.engine.on("second", Script::default().boots_when(&booted));
     let deploy = world.deploy(&app, "web: second");
@@ -127,12 +127,12 @@ async fn a_release_serves_before_the_old_one_stops_and_an_open_request_is_let_fi
         _ = &mut deploy => panic!("it cannot be up"),
         () = world.engine.until(|engine| engine.running().len() == 2) => {}
     }
-    let meanwhile = world.request("tienda").await.ok().expect("the old one serves on");
+    let meanwhile = world.request("tienda").await.expect("the old one serves on");
     assert_eq!(meanwhile.target().key, old.target().key);
     drop(meanwhile);
     booted.open();
     deploy.await.expect("v4");
-    let new = world.request("tienda").await.ok().expect("the new one serves");
+    let new = world.request("tienda").await.expect("the new one serves");
     assert_ne!(new.target().key, old.target().key);
     assert_eq!(world.engine.running().len(), 2, "the old one has a request to finish");
     drop(old);
@@ -148,7 +148,7 @@ async fn a_release_that_does_not_boot_leaves_the_old_one_serving() {
     world.engine.on("broken", Script::exits(3).says_err("ModuleNotFoundError: No module named 'flask'"));
     let Err(ReleaseError::Dynos(DynoError::DidNotBoot(why))) = world.deploy(&app, "web: broken").await else { panic!("it cannot boot") };
     assert!(why.contains("exited with status 3") && why.contains("No module named 'flask'"), "{why}");
-    let lease = world.request("tienda").await.ok().expect("the old one serves");
+    let lease = world.request("tienda").await.expect("the old one serves");
     drop(lease);
     let releases = world.reader.releases(app.id).await.expect("releases");
     assert_eq!((releases[0].status, releases[0].current), (ReleaseStatus::Failed, false));
@@ -222,7 +222,7 @@ async fn a_restart_holds_requests_until_the_new_dyno_is_up() {
     let from = world.lines(app.id).await.len();
     assert!(matches!(world.dynos.restart(app.id, Which::One("web.7".parse().expect("a dyno"))).await, Err(DynoError::NoSuchDyno)));
     world.dynos.restart(app.id, Which::All).await.expect("restarted");
-    let lease = world.request("tienda").await.ok().expect("held, then served");
+    let lease = world.request("tienda").await.expect("held, then served");
     assert_ne!(lease.target().container, before);
     world.until_running(1).await;
     let lines = world.lines(app.id).await;

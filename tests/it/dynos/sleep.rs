@@ -34,7 +34,7 @@ async fn an_app_without_traffic_sleeps_with_its_worker_and_wakes_with_it() {
     world.dynos.scale(app.id, &[("worker".parse().expect("a type"), "1".parse().expect("one"))], &world.by).await.expect("scaled");
     world.until_running(2).await;
     world.pass(29 * MINUTE);
-    drop(world.request("tienda").await.ok().expect("it serves"));
+    drop(world.request("tienda").await.expect("it serves"));
     world.pass(29 * MINUTE);
     assert!(world.request("tienda").await.is_ok(), "a request keeps it awake");
     let from = world.lines(app.id).await.len();
@@ -132,7 +132,7 @@ async fn a_crashed_dyno_restarts_at_once_and_then_cools_off() {
     let first = world.engine.running()[0].0.clone();
     world.engine.crash(&first, 1);
     world.engine.until(|engine| engine.running().iter().any(|(id, _)| *id != first)).await;
-    let lease = world.request("tienda").await.ok().expect("restarted at once");
+    let lease = world.request("tienda").await.expect("restarted at once");
     let second = lease.target().container.clone();
     drop(lease);
     world.engine.crash(&second, 1);
@@ -176,7 +176,7 @@ async fn eighteen_hours_awake_are_followed_by_six_hours_of_rest() {
     let world = Machine::new().serve().await;
     let app = world.app("tienda").await;
     world.deploy(&app, "web: gunicorn app:app").await.expect("a release");
-    let tunnel = world.request("tienda").await.ok().expect("a long one");
+    let tunnel = world.request("tienda").await.expect("a long one");
     world.pass(18 * HOUR - MINUTE);
     world.until(app.id, |status| status.quota.used == 18 * HOUR - MINUTE).await;
     world.pass(MINUTE);
@@ -221,7 +221,7 @@ async fn running_dynos_are_adopted_and_lost_images_and_networks_made_again() {
     world.stop().await;
     machine.engine.print(&before, false, "two");
     let world = machine.serve().await;
-    let lease = world.request("tienda").await.ok().expect("it serves on");
+    let lease = world.request("tienda").await.expect("it serves on");
     assert_eq!(lease.target().container, before);
     drop(lease);
     assert_eq!(world.engine.calls(Call::Start), 1, "nothing was restarted");
