@@ -143,8 +143,9 @@ async fn facts(web: &Web, cx: &Cx, app: &App, release: Option<&Release>) -> Resu
 }
 
 /// `GET /apps/{app}/events`: says `changed` whenever the app's state did; the page then asks anew.
+/// Stays open after the app is destroyed: a page that reconnected would only find it gone.
 pub async fn events(State(web): State<Web>, AppAccess { app, .. }: AppAccess) -> Page {
     let status = web.dynos.status(app.id).ok_or_else(|| Fault::not_found("app"))?;
     let changes = WatchStream::from_changes(status).map(|_| Ok::<_, Infallible>(Event::default().event("changed").data("state")));
-    Ok(Sse::new(changes).keep_alive(KeepAlive::default()).into_response())
+    Ok(Sse::new(changes.chain(futures_util::stream::pending())).keep_alive(KeepAlive::default()).into_response())
 }
