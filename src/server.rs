@@ -305,6 +305,7 @@ impl Owners {
             releases: self.releases.clone(),
             dynos: self.dynos.clone(),
             logs: self.logs.clone(),
+            plan: self.plan.clone(),
         });
         let api = api::router(Api::new(ApiParts {
             config: self.config.clone(),
