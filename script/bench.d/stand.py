@@ -1,12 +1,15 @@
 """What the benches stand on: a Siesta of its own on a data folder of its own, and the Docker API."""
 
 import base64
+import contextlib
 import http.client
 import json
 import os
+import pathlib
 import shutil
 import signal
 import socket
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -88,13 +91,18 @@ class Stand:
         self.log = open(os.path.join(self.data, "server.log"), "wb")
         self.process = subprocess.Popen([self.binary, "serve"], env=self.env, stdout=self.log, stderr=self.log)
         try:
-            self.within(60, lambda: self.siesta("status", check=False).returncode == 0, "the server did not come up")
+            self.within(120, self.is_up, "the server did not come up")
             self.siesta("user", "create", self.email, "--admin", input="correct horse battery staple\n")
             self.token = self.siesta("token", "create", self.email).stdout.strip().splitlines()[-1].split()[-1]
         except BaseException:
             self.__exit__(None, None, None)
             raise
         return self
+
+    def is_up(self):
+        if self.process.poll() is not None:
+            raise Failed(f"the server ended: {self.end_of_log()}")
+        return self.siesta("status", check=False).returncode == 0
 
     def __exit__(self, *_):
         instance = None
@@ -123,10 +131,23 @@ class Stand:
             docker("DELETE", f"/images/{one['Id']}?force=1")
 
     def siesta(self, *arguments, input="", check=True):
-        answer = subprocess.run([self.binary, *arguments], env=self.env, input=input, capture_output=True, text=True)
+        command = [self.binary, *arguments]
+        try:
+            answer = subprocess.run(command, env=self.env, input=input, capture_output=True, text=True, timeout=900)
+        except subprocess.TimeoutExpired as late:
+            raise Failed(f"siesta {' '.join(arguments)} did not end: {(late.stdout or b'')[-2000:]!r}; {self.end_of_log()}") from None
         if check and answer.returncode != 0:
             raise Failed(f"siesta {' '.join(arguments)}: {answer.stdout[-2000:]}{answer.stderr}")
         return answer
+
+    def end_of_log(self):
+        return pathlib.Path(self.data, "server.log").read_text(errors="replace")[-2000:]
+
+    def phases(self):
+        """Seconds of each phase of the last build, from the server's own record."""
+        with contextlib.closing(sqlite3.connect(f"file:{self.data}/siesta.db?mode=ro", uri=True)) as store:
+            row = store.execute("select phases from builds order by created_at desc limit 1").fetchone()
+        return {one["name"]: (one["finished_at"] - one["started_at"]) / 1000 for one in json.loads(row[0])}
 
     @staticmethod
     def within(seconds, ready, otherwise, pause=0.05):
@@ -171,6 +192,11 @@ class Stand:
         labels = ["siesta.instance=" + instance, "siesta.kind=dyno"]
         filters = json.dumps({"label": labels, "status": ["running"]})
         return docker("GET", "/containers/json?filters=" + quote(filters))
+
+
+def quiet():
+    """One line about what else the machine does."""
+    print(f"  load {' '.join(pathlib.Path('/proc/loadavg').read_text().split()[:3])} at the end")
 
 
 def summary(values, unit=1000.0):
