@@ -40,8 +40,9 @@ async fn main() -> anyhow::Result<()> {
     let routes = (0..hosts).map(|n| {
         let gate = Gate::new(clock.clone(), Activator::new(), 1);
         gate.open(vec![target.clone()]);
-        let name = format!("app-{n}");
-        let route = Route { app: AppId::new(), name: name.parse().expect("a valid name"), maintenance: false, gate };
+        let (app, name) = (AppId::new(), format!("app-{n}"));
+        logs.platform(app, "router", "ready");
+        let route = Route { app, name: name.parse().expect("a valid name"), maintenance: false, gate };
         (format!("{name}.localhost"), route)
     });
     let routes = Arc::new(Routes::fixed(routes));

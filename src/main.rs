@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use siesta::{
     admin::{AdminClient, DeployRequest, NewToken, NewUser},
     config::{Config, ServeOptions},
-    server::Server,
+    server::{self, Server},
 };
 
 #[global_allocator]
@@ -171,6 +171,9 @@ async fn run(command: Command) -> anyhow::Result<()> {
 /// Runs the server until SIGINT or SIGTERM; dynos go on running.
 async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     log_to_stderr(options.log_json);
+    if let Err(error) = server::lift_open_files() {
+        tracing::warn!(%error, "the limit of open files stays as it was");
+    }
     let config = Config::new(options).map_err(anyhow::Error::msg)?;
     let server = Server::start(config).await?;
     for line in server.greeting() {

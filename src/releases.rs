@@ -126,6 +126,7 @@ impl Releases {
         };
         let release = self.commit(draft, change, by).await?;
         match self.bring_up(&release).await {
+            Ok(Err(DynoError::Superseded(_))) => return Ok(Release { status: ReleaseStatus::Failed, current: false, ..release }),
             Ok(outcome) => outcome?,
             // The server stops; the release is brought up when it is back.
             Err(_) => return Ok(release),
@@ -238,7 +239,7 @@ impl Releases {
         let (me, app, id) = (self.clone(), release.app_id, release.id);
         self.parts.tasks.spawn(async move {
             let outcome = me.parts.dynos.release(app).await;
-            if let Err(error) = me.write_outcome(app, id, outcome.is_ok()).await {
+            if let Err(error) = me.write_outcome(app, id, &outcome).await {
                 tracing::error!(%app, release = %id, %error, "the outcome of a release could not be written");
             }
             // Nobody may be waiting for it.
@@ -247,13 +248,16 @@ impl Releases {
         told
     }
 
-    async fn write_outcome(&self, app: AppId, release: ReleaseId, up: bool) -> Result<(), ReleaseError> {
+    async fn write_outcome(&self, app: AppId, release: ReleaseId, outcome: &Result<(), DynoError>) -> Result<(), ReleaseError> {
         let now = self.parts.clock.now();
-        if up {
-            self.parts.writer.finish_release(release, ReleaseStatus::Succeeded, now).await?;
-        } else {
-            self.parts.writer.fail_release(app, release, now).await?;
-            self.parts.dynos.app_changed(app).await?;
+        match outcome {
+            Ok(()) => drop(self.parts.writer.finish_release(release, ReleaseStatus::Succeeded, now).await?),
+            // The newer release is current and on its way: nothing to put back.
+            Err(DynoError::Superseded(_)) => drop(self.parts.writer.finish_release(release, ReleaseStatus::Failed, now).await?),
+            Err(_) => {
+                self.parts.writer.fail_release(app, release, now).await?;
+                self.parts.dynos.app_changed(app).await?;
+            }
         }
         Ok(())
     }

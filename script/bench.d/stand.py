@@ -1,12 +1,15 @@
 """What the benches stand on: a Siesta of its own on a data folder of its own, and the Docker API."""
 
 import base64
+import contextlib
 import http.client
 import json
 import os
+import pathlib
 import shutil
 import signal
 import socket
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -44,6 +47,14 @@ def docker(method, path, body=None):
     return json.loads(text) if text.strip().startswith((b"{", b"[")) else None
 
 
+def removed(image):
+    try:
+        docker("DELETE", f"/images/{quote(image, safe='')}?force=1")
+    except Failed:
+        return False
+    return True
+
+
 def free_port():
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
@@ -68,12 +79,11 @@ def first_byte(address, host, path="/", timeout=90):
 class Stand:
     """A running `siesta serve`. Use it in a `with`: everything it made is removed at the end."""
 
-    email = "bench@example.org"
-
     def __init__(self, **settings):
         self.binary = os.environ["SIESTA_BINARY"]
         self.data = tempfile.mkdtemp(prefix="siesta-bench-")
         self.port = free_port()
+        self.users, self.apps = 0, set()
         self.env = {
             **{key: value for key, value in os.environ.items() if not key.startswith("SIESTA_LISTEN")},
             "SIESTA_DATA_DIR": self.data,
@@ -88,26 +98,43 @@ class Stand:
         self.log = open(os.path.join(self.data, "server.log"), "wb")
         self.process = subprocess.Popen([self.binary, "serve"], env=self.env, stdout=self.log, stderr=self.log)
         try:
-            self.within(60, lambda: self.siesta("status", check=False).returncode == 0, "the server did not come up")
-            self.siesta("user", "create", self.email, "--admin", input="correct horse battery staple\n")
-            self.token = self.siesta("token", "create", self.email).stdout.strip().splitlines()[-1].split()[-1]
+            self.within(120, self.is_up, "the server did not come up")
+            self.new_user("--admin")
         except BaseException:
             self.__exit__(None, None, None)
             raise
         return self
 
+    def new_user(self, *options):
+        self.users += 1
+        email = f"bench-{self.users}@example.org"
+        self.siesta("user", "create", email, *options, input="correct horse battery staple\n")
+        self.token = self.siesta("token", "create", email).stdout.strip().splitlines()[-1].split()[-1]
+
+    def create(self, app):
+        """An app of an account of the bench: a plan has room for five."""
+        if self.apps and len(self.apps) % 5 == 0:
+            self.new_user()
+        self.api("POST", "/apps", {"name": app})
+        self.apps.add(app)
+
+    def instance(self):
+        """What the server labels everything of its own with."""
+        return pathlib.Path(self.data, "instance").read_text().strip()
+
+    def is_up(self):
+        if self.process.poll() is not None:
+            raise Failed(f"the server ended: {self.end_of_log()}")
+        return self.siesta("status", check=False).returncode == 0
+
     def __exit__(self, *_):
-        instance = None
-        answer = self.siesta("status", check=False)
-        if answer.returncode == 0:
-            instance = json.loads(answer.stdout).get("instance")
         self.process.terminate()
         try:
             self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
-        if instance:
-            self.remove_all("siesta.instance=" + instance)
+        if pathlib.Path(self.data, "instance").exists():
+            self.remove_all("siesta.instance=" + self.instance())
         shutil.rmtree(self.data, ignore_errors=True)
 
     @staticmethod
@@ -119,14 +146,28 @@ class Stand:
             docker("DELETE", f"/networks/{one['Id']}")
         for one in (docker("GET", "/volumes?" + filters) or {}).get("Volumes") or []:
             docker("DELETE", f"/volumes/{one['Name']}")
-        for one in docker("GET", "/images/json?all=0&" + filters) or []:
-            docker("DELETE", f"/images/{one['Id']}?force=1")
+        left = [tag for one in docker("GET", "/images/json?all=0&" + filters) or [] for tag in one["RepoTags"] or [one["Id"]]]
+        for _ in range(4):  # an image goes after those that stand on it
+            left = [one for one in left if not removed(one)]
 
     def siesta(self, *arguments, input="", check=True):
-        answer = subprocess.run([self.binary, *arguments], env=self.env, input=input, capture_output=True, text=True)
+        command = [self.binary, *arguments]
+        try:
+            answer = subprocess.run(command, env=self.env, input=input, capture_output=True, text=True, timeout=900)
+        except subprocess.TimeoutExpired as late:
+            raise Failed(f"siesta {' '.join(arguments)} did not end: {(late.stdout or b'')[-2000:]!r}; {self.end_of_log()}") from None
         if check and answer.returncode != 0:
             raise Failed(f"siesta {' '.join(arguments)}: {answer.stdout[-2000:]}{answer.stderr}")
         return answer
+
+    def end_of_log(self):
+        return pathlib.Path(self.data, "server.log").read_text(errors="replace")[-2000:]
+
+    def phases(self):
+        """Seconds of each phase of the last build, from the server's own record."""
+        with contextlib.closing(sqlite3.connect(f"file:{self.data}/siesta.db?mode=ro", uri=True)) as store:
+            row = store.execute("select phases from builds order by created_at desc limit 1").fetchone()
+        return {one["name"]: (one["finished_at"] - one["started_at"]) / 1000 for one in json.loads(row[0])}
 
     @staticmethod
     def within(seconds, ready, otherwise, pause=0.05):
@@ -155,6 +196,8 @@ class Stand:
 
     def deploy(self, app, folder):
         """Deploys a folder; seconds until the command ended."""
+        if app not in self.apps:
+            self.create(app)
         begun = time.perf_counter()
         self.siesta("deploy", "--app", app, folder)
         return time.perf_counter() - begun
@@ -165,12 +208,15 @@ class Stand:
             raise Failed(f"{app} answered {answer[0]}: {answer[1][:300]!r}")
         return took, answer
 
-    def running(self):
-        """The dynos of this server that run, as Docker lists them."""
-        instance = json.loads(self.siesta("status").stdout)["instance"]
-        labels = ["siesta.instance=" + instance, "siesta.kind=dyno"]
-        filters = json.dumps({"label": labels, "status": ["running"]})
-        return docker("GET", "/containers/json?filters=" + quote(filters))
+    def dynos(self):
+        """The dynos of this server, as Docker lists them; one that fell asleep is gone."""
+        filters = json.dumps({"label": ["siesta.instance=" + self.instance(), "siesta.kind=dyno"]})
+        return docker("GET", "/containers/json?all=1&filters=" + quote(filters))
+
+
+def quiet():
+    """One line about what else the machine does."""
+    print(f"  load {' '.join(pathlib.Path('/proc/loadavg').read_text().split()[:3])} at the end")
 
 
 def summary(values, unit=1000.0):

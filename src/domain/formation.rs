@@ -31,6 +31,11 @@ impl ProcessType {
         self.0 == "web"
     }
 
+    /// The release phase's command: no dyno of the formation.
+    pub fn is_release(&self) -> bool {
+        self.0 == "release"
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -72,6 +72,11 @@ impl Account {
         Ok(())
     }
 
+    /// Whether an awake span is open: a dyno runs or starts.
+    pub(super) fn is_awake(&self) -> bool {
+        self.spans.last().is_some_and(|span| span.to.is_none())
+    }
+
     /// Begins or ends the awake span so that it says whether a dyno runs.
     pub(super) async fn set_awake(&mut self, context: &Context, awake: bool, now: Timestamp) -> Result<(), StoreError> {
         let open = self.spans.last_mut().filter(|span| span.to.is_none());

@@ -110,6 +110,9 @@ pub enum DynoError {
     /// The new dynos did not come up; the old ones serve on where there were any.
     #[error("{0}")]
     DidNotBoot(String),
+    /// A newer release took the place of one that was not up yet.
+    #[error("{0} took its place before it was up.")]
+    Superseded(Version),
     #[error(transparent)]
     Engine(#[from] EngineError),
     #[error(transparent)]
@@ -327,7 +330,8 @@ impl Dynos {
     /// slug's process types (the first deploy scales web to 1; types that are gone are dropped),
     /// then: awake → starts the new dynos, probes, switches the gate, drains (30 s) and stops the
     /// old; asleep → nothing, the next request gets it (a first deploy starts it).
-    /// Returns when the new release serves, or `DidNotBoot` with the old one still serving.
+    /// Returns when the new release serves, `DidNotBoot` with the old one still
+    /// serving, or `Superseded` when the next release begins first.
     pub async fn release(&self, app: AppId) -> Result<(), DynoError> {
         self.ask(app, Command::Release).await
     }
@@ -395,7 +399,7 @@ impl Dynos {
     }
 }
 
-/// The process types of a slug with their stored counts, in Procfile order.
+/// The process types of a slug that run as dynos, with their stored counts, in Procfile order.
 async fn formation_of(reader: &Reader, app: &App, slug: Option<&Slug>) -> Result<Vec<FormationRow>, StoreError> {
     let Some(slug) = slug else { return Ok(Vec::new()) };
     let stored = reader.quantities(app.id).await?;
@@ -410,7 +414,7 @@ async fn formation_of(reader: &Reader, app: &App, slug: Option<&Slug>) -> Result
             updated_at: kept.updated_at,
         })
     };
-    Ok(slug.process_types.iter().filter_map(row).collect())
+    Ok(slug.process_types.iter().filter(|(process_type, _)| !process_type.is_release()).filter_map(row).collect())
 }
 
 /// Why a config snapshot cannot be read.

@@ -12,7 +12,7 @@ use crate::{
     dynos::{
         DynoError, Which,
         gate::Refusal,
-        supervisor::{Command, Reply, Supervisor},
+        supervisor::{Command, Reply, Rollout, Supervisor},
         turn::Setting,
     },
     engine::spec::{LABEL_APP, LABEL_KIND},
@@ -46,7 +46,10 @@ impl Supervisor {
     /// web dynos serve or will not.
     async fn release(&mut self, reply: Reply<()>) {
         match self.take_release().await {
-            Ok(true) => self.rollout.get_or_insert_default().replies.push(reply),
+            Ok(true) => {
+                let release = self.target.as_ref().map(|target| target.release.id);
+                self.rollout.get_or_insert(Rollout { release, replies: Vec::new() }).replies.push(reply);
+            }
             Ok(false) => answer(reply, Ok(())),
             Err(error) => answer(reply, Err(error.into())),
         }
@@ -56,6 +59,7 @@ impl Supervisor {
     async fn take_release(&mut self) -> Result<bool, StoreError> {
         self.fit_formation().await?;
         self.load().await?;
+        self.supersede();
         self.forgive();
         if self.target.is_none() || self.account.resting(self.now()).is_some() {
             return Ok(false);
@@ -69,6 +73,14 @@ impl Supervisor {
         Ok(true)
     }
 
+    /// Those who wait for an older release than the current one wait in vain.
+    fn supersede(&mut self) {
+        let Some(target) = self.target.as_ref().map(|target| target.release.clone()) else { return };
+        if self.rollout.as_ref().is_some_and(|rollout| rollout.release != Some(target.id)) {
+            self.answer_rollout(|| Err(DynoError::Superseded(target.version)));
+        }
+    }
+
     /// The process types of the current slug become the formation: a first web type runs once, other
     /// new types not at all.
     async fn fit_formation(&self) -> Result<(), StoreError> {
@@ -76,8 +88,8 @@ impl Supervisor {
         let Some(release) = reader.current_release(app).await? else { return Ok(()) };
         let Some(slug_id) = release.slug_id else { return Ok(()) };
         let Some(slug) = reader.slug(slug_id).await? else { return Ok(()) };
-        let types: Vec<(ProcessType, u32)> =
-            slug.process_types.iter().map(|(process_type, _)| (process_type.clone(), u32::from(process_type.is_web()))).collect();
+        let dynos = slug.process_types.iter().map(|(process_type, _)| process_type).filter(|process_type| !process_type.is_release());
+        let types: Vec<(ProcessType, u32)> = dynos.map(|process_type| (process_type.clone(), u32::from(process_type.is_web()))).collect();
         let new_web = slug.process_types.command(&ProcessType::web()).is_some()
             && !reader.quantities(app).await?.iter().any(|row| row.process_type.is_web());
         self.context.parts.writer.fit_formation(app, &types, self.now()).await?;

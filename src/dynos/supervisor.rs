@@ -118,8 +118,8 @@ pub(super) struct Trouble {
 }
 
 /// A release on its way up, and who waits for it.
-#[derive(Default)]
 pub(super) struct Rollout {
+    pub(super) release: Option<ReleaseId>,
     pub(super) replies: Vec<Reply<()>>,
 }
 
@@ -282,6 +282,10 @@ impl Supervisor {
                 if !stopping {
                     if name.process_type.is_web() {
                         self.trouble = None;
+                        // The idle time begins now, but a crash is no visitor.
+                        if !self.crashes.contains_key(&name) {
+                            self.gate.touch();
+                        }
                     }
                     self.change_state(&name, id, DynoState::Up);
                 }

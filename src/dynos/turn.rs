@@ -29,7 +29,7 @@ use crate::{
     store::StoreError,
 };
 
-/// Pages see a fresh `sleeps_at` of an awake app at least this often.
+/// Pages see a fresh `sleeps_at` and quota of an awake app at least this often.
 const FRESH: Duration = Duration::from_secs(10);
 
 /// How the gate is set, to set it only when it changes.
@@ -148,8 +148,7 @@ impl Supervisor {
 
     /// The names the formation asks for, whether they may run now or not.
     pub(super) fn wanted_names(&self) -> impl Iterator<Item = DynoName> {
-        let rows = self.formation.iter().filter(|row| row.process_type.as_str() != "release");
-        rows.flat_map(|row| (1..=row.quantity).map(|number| DynoName { process_type: row.process_type.clone(), number }))
+        self.formation.iter().flat_map(|row| (1..=row.quantity).map(|number| DynoName { process_type: row.process_type.clone(), number }))
     }
 
     pub(super) fn awake(&self, now: Timestamp) -> bool {
@@ -352,7 +351,8 @@ impl Supervisor {
         let status = self.view(now);
         let retry = self.crashes.values().map(|crashes| crashes.retry_at).filter(|at| *at > now);
         let due = [
-            status.sleeps_at.map(|at| at.min(now + FRESH)),
+            status.sleeps_at,
+            self.account.is_awake().then(|| now + FRESH),
             status.quota.allow_until.filter(|_| self.awake(now)),
             self.account.resting(now),
             self.trouble.as_ref().map(|trouble| trouble.until).filter(|at| *at > now),

@@ -181,7 +181,7 @@ impl From<DynoError> for Fault {
             DynoError::NoSuchDyno => Fault::not_found("dyno"),
             DynoError::NoSuchApp => Fault::not_found("app"),
             DynoError::TooManyOfType { .. } | DynoError::TooManyTypes { .. } => Fault::invalid(message),
-            DynoError::DidNotBoot(_) => Fault::unavailable(message),
+            DynoError::DidNotBoot(_) | DynoError::Superseded(_) => Fault::unavailable(message),
             DynoError::Engine(error) => Fault::internal(&error),
             DynoError::Network(error) => Fault::internal(&error),
             DynoError::Store(error) => error.into(),

@@ -19,6 +19,8 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations/logs");
 
 /// Rows of one insert: enough that SQLite and not sqlx is the limit, with one statement to prepare.
 const ROWS: usize = 200;
+/// Lines of an app between two deletions of what is too old.
+const TRIM: u64 = 100;
 
 /// New lines of one app: the number of the first, and the lines.
 pub(super) struct Batch {
@@ -30,6 +32,11 @@ pub(super) struct Batch {
 impl Batch {
     pub(super) fn last(&self) -> u64 {
         self.first + self.lines.len() as u64 - 1
+    }
+
+    /// Once in so many lines of an app: the file may hold that many more than are kept.
+    fn is_trimmed(&self) -> bool {
+        self.last() / TRIM != (self.first - 1) / TRIM
     }
 }
 
@@ -74,16 +81,16 @@ impl LogFile {
             });
             insert.build().persistent(chunk.len() == ROWS).execute(&mut *transaction).await?;
         }
-        for batch in batches {
-            let last = batch.last().cast_signed();
-            let keep_from = last - KEPT_LINES as i64;
-            sqlx::query!(
-                "insert into log_numbers (app_id, last) values (?1, ?2) on conflict (app_id) do update set last = ?2",
-                batch.app,
-                last
-            )
-            .execute(&mut *transaction)
-            .await?;
+        for chunk in batches.chunks(ROWS) {
+            let mut numbers = QueryBuilder::<Sqlite>::new("insert into log_numbers (app_id, last) ");
+            numbers.push_values(chunk, |mut row, batch| {
+                row.push_bind(batch.app).push_bind(batch.last().cast_signed());
+            });
+            numbers.push(" on conflict (app_id) do update set last = excluded.last");
+            numbers.build().persistent(chunk.len() == ROWS).execute(&mut *transaction).await?;
+        }
+        for batch in batches.iter().filter(|batch| batch.is_trimmed()) {
+            let keep_from = batch.last().cast_signed() - KEPT_LINES as i64;
             sqlx::query!("delete from log_lines where app_id = ? and number <= ?", batch.app, keep_from).execute(&mut *transaction).await?;
         }
         transaction.commit().await?;

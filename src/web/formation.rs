@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::{
     apps::App,
-    domain::{DynoState, Plan, ProcessType, Timestamp, formation::Quantity},
+    domain::{DynoState, ProcessType, Timestamp, formation::Quantity},
     dynos::{AppStatus, DynoError, DynoView, Which},
     http::{AppAccess, Fault},
     web::{
@@ -49,7 +49,7 @@ struct Dyno {
 
 /// The process types of an app with their counts, in Procfile order.
 pub async fn processes(web: &Web, cx: &Cx, app: &App, status: Option<&AppStatus>) -> Result<Vec<Process>, Fault> {
-    let limit = Plan::free().dynos_per_type;
+    let limit = web.plan.dynos_per_type;
     let dynos = status.map_or(&[][..], |status| &status.dynos);
     let rows = web.dynos.formation(app.id).await?;
     let state = |process_type: &ProcessType| {
@@ -95,12 +95,12 @@ pub async fn resources(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Ap
     let Seen { head, status, .. } = Head::see(&web, &cx, &app, Tab::Resources).await?;
     let formation = processes(&web, &cx, &app, status.as_ref()).await?;
     let dynos = status.iter().flat_map(|status| &status.dynos).map(|view| dyno(&cx, view)).collect();
-    let free = Plan::free();
+    let plan = &web.plan;
     let values = [
-        ("memory", &*lang::mebibytes(free.memory_bytes)),
-        ("types", &free.process_types.to_string()),
-        ("dynos", &free.dynos_per_type.to_string()),
-        ("idle", &lang::rough(web.idle_after())),
+        ("memory", &*lang::mebibytes(plan.memory_bytes)),
+        ("types", &plan.process_types.to_string()),
+        ("dynos", &plan.dynos_per_type.to_string()),
+        ("idle", &lang::rough(plan.idle_after)),
     ];
     let plan = cx.lang.with("plan-text", &values);
     Ok(page(StatusCode::OK, &ResourcesPage { cx, head, formation, dynos, plan }))

@@ -4,7 +4,7 @@
 //! Order of the layers, from outside: request id, security headers, session, context of the page
 //! (which renders faults), claim, origin check.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use askama::Template;
 use axum::{
@@ -62,13 +62,8 @@ pub struct Web {
     pub releases: Releases,
     pub dynos: Dynos,
     pub logs: Logs,
-}
-
-impl Web {
-    /// Time without visitors after which an app falls asleep here.
-    fn idle_after(&self) -> Duration {
-        self.config.options.idle_after.map_or(Plan::free().idle_after, Duration::from_secs_f64)
-    }
+    /// The limits the pages tell of.
+    pub plan: Plan,
 }
 
 impl FromRef<Web> for Reader {

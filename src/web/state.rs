@@ -95,5 +95,5 @@ pub fn status(web: &Web, app: AppId) -> Option<AppStatus> {
 pub async fn awake(web: &Web, cx: &Cx, app: AppId, status: Option<&AppStatus>) -> Result<Awake, Fault> {
     let spans = web.dynos.awake_spans(app, WINDOW).await?;
     let used = status.map_or(Duration::ZERO, |status| status.quota.used);
-    Ok(Awake::of(cx, &Plan::free(), &spans, used))
+    Ok(Awake::of(cx, &web.plan, &spans, used))
 }

@@ -166,6 +166,40 @@ async fn a_release_that_does_not_boot_leaves_the_old_one_serving() {
 }
 
 #[tokio::test]
+async fn a_release_that_a_newer_one_overtakes_has_failed() {
+    let world = Machine::new().serve().await;
+    let app = world.app("tienda").await;
+    let first = world.deploy(&app, "web: first").await.expect("v3");
+    let never = Latch::new();
+    world.engine.on("second", Script::default().boots_when(&never));
+    let second = world.deploy(&app, "web: second");
+    tokio::pin!(second);
+    tokio::select! {
+        _ = &mut second => panic!("it cannot be up"),
+        () = world.engine.until(|engine| engine.running().len() == 2) => {}
+    }
+    let back = world.releases.rollback(app.id, first.id, &world.by).await.expect("v5");
+    assert_eq!(back.status, ReleaseStatus::Pending, "it answers before the dynos follow");
+    assert_eq!(second.await.expect("v4").status, ReleaseStatus::Failed);
+    world.until(app.id, |status| status.dynos.iter().any(|dyno| dyno.version == Version(5) && dyno.state == DynoState::Up)).await;
+    world.until_running(1).await;
+    let releases = world.reader.releases(app.id).await.expect("releases");
+    assert_eq!((releases[0].id, releases[0].current, releases[1].status), (back.id, true, ReleaseStatus::Failed));
+}
+
+#[tokio::test]
+async fn the_release_command_of_a_procfile_is_no_dyno() {
+    let world = Machine::new().serve().await;
+    let app = world.app("tienda").await;
+    world.deploy(&app, "release: python migrate.py\nweb: gunicorn app:app").await.expect("a release");
+    let formation = world.dynos.formation(app.id).await.expect("a formation");
+    assert_eq!(formation.iter().map(|row| (row.process_type.as_str(), row.quantity)).collect::<Vec<_>>(), [("web", 1)]);
+    let change = [("release".parse().expect("a type"), "1".parse().expect("one"))];
+    assert!(matches!(world.dynos.scale(app.id, &change, &world.by).await, Err(DynoError::NoSuchProcessType(_))));
+    assert_eq!(world.engine.running().len(), 1);
+}
+
+#[tokio::test]
 async fn an_app_whose_first_release_never_listens_is_crashed_and_comes_up_with_the_next() {
     let machine = Machine { boot_timeout: Duration::from_millis(50), ..Machine::new() };
     let world = machine.serve().await;

@@ -160,6 +160,23 @@ async fn an_app_stopped_by_hand_sleeps_and_one_woken_by_hand_is_awake() {
 }
 
 #[tokio::test]
+async fn the_idle_time_of_a_slow_wake_begins_when_the_app_is_up() {
+    let world = Machine::new().serve().await;
+    let app = world.app("tienda").await;
+    world.deploy(&app, WEB).await.expect("a release");
+    fall_asleep(&world, app.id).await;
+    let booted = Latch::new();
+    world.engine.on("gunicorn", Script::default().boots_when(&booted));
+    world.dynos.wake(app.id).await.expect("woken");
+    world.until_running(1).await;
+    world.pass(40 * MINUTE);
+    booted.open();
+    world.until_up(app.id).await;
+    let sleeps_at = world.clock.now() + 30 * MINUTE;
+    world.until(app.id, |status| status.phase == AppPhase::Awake && status.sleeps_at == Some(sleeps_at)).await;
+}
+
+#[tokio::test]
 async fn a_release_of_a_sleeping_app_waits_for_the_next_request() {
     let world = Machine::new().serve().await;
     let app = world.app("tienda").await;

@@ -43,6 +43,8 @@ fn client() -> reqwest::Client {
 impl Served {
     /// Starts a server with these environment variables on top.
     pub fn start(extra: &[(&str, &str)]) -> Served {
+        // A test's own storms need it as much as the server does.
+        siesta::server::lift_open_files().expect("more open files");
         let number =
             std::process::id() as usize * 7 + std::sync::atomic::AtomicUsize::fetch_add(&NEXT, 1, std::sync::atomic::Ordering::Relaxed);
         let mut served = Served {
@@ -59,9 +61,10 @@ impl Served {
 
     /// Starts (again) on the same data folder.
     pub fn run(&mut self) {
-        let mut command = program(env!("CARGO_BIN_EXE_siesta"));
+        // With the usual limit of open files, which the server must lift by itself.
+        let mut command = program("/bin/sh");
         command
-            .arg("serve")
+            .args(["-c", "ulimit -S -n 1024; exec \"$0\" serve", env!("CARGO_BIN_EXE_siesta")])
             .env("SIESTA_DATA_DIR", self.data.path())
             .env("SIESTA_LISTEN", format!("127.0.0.1:{}", self.port))
             .env("SIESTA_LISTEN_TLS", "127.0.0.1:0")

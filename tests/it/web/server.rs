@@ -152,7 +152,7 @@ impl Server {
             builder: builder.clone(),
             logs: logs.clone(),
             clock: clock.clone(),
-            plan,
+            plan: plan.clone(),
             stack: "siesta-12".to_owned(),
         });
         dynos.start().await.unwrap();
@@ -166,6 +166,7 @@ impl Server {
             releases: releases.clone(),
             dynos,
             logs: logs.clone(),
+            plan,
         };
         Server { clock: manual, accounts, apps, releases, logs, engine: fake, router: web::router(parts), tasks, _folder: folder }
     }
