@@ -408,7 +408,7 @@ pub mod cases {
         engine.commit(assembly.clone(), image.clone(), [("siesta.app".to_owned(), "1".to_owned())].into()).await.unwrap();
         engine.remove(assembly).await.unwrap();
         assert!(engine.has_image(image.clone()).await.unwrap());
-        assert_eq!(engine.list_images().await.unwrap(), [image.clone()]);
+        assert_eq!(engine.list_images().await.unwrap(), std::slice::from_ref(&image));
         let bench = Bench { image: image.clone(), ..bench };
         bench.teach("cat /app/hello", Script::exits(0).says("hello from the slug"));
         let id = bench.start("cat /app/hello").await;

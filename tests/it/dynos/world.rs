@@ -56,10 +56,13 @@ pub struct World {
 
 impl Machine {
     pub fn new() -> Machine {
+        let (engine, clock) = (FakeEngine::new(INSTANCE), ManualClock::at(Timestamp::from_secs(1_790_000_000)));
+        // The log shows no line that is older than a few days.
+        engine.set_micros(clock.now_micros());
         Machine {
             folder: Arc::new(tempfile::tempdir().expect("a folder")),
-            engine: FakeEngine::new(INSTANCE),
-            clock: ManualClock::at(Timestamp::from_secs(1_790_000_000)),
+            engine,
+            clock,
             plan: Plan::free(),
             boot_timeout: Duration::from_secs(60),
             by: Actor { id: UserId::new(), email: "ana@example.org".parse().expect("an address") },
