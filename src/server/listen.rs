@@ -56,6 +56,21 @@ fn bind_one(handed_over: Option<TcpListener>, address: SocketAddr, tls: bool, th
     }
 }
 
+/// A socket that is open to the world already cannot be narrowed to loopback: nothing answers on it
+/// before there is an administrator.
+fn refuse_public(handed_over: &[Option<TcpListener>]) -> anyhow::Result<()> {
+    for socket in handed_over.iter().flatten() {
+        let address = socket.local_addr()?;
+        if !address.ip().is_loopback() {
+            anyhow::bail!(
+                "{address} is open to the network, but this server has no administrator yet. \
+                 Make one (siesta user create EMAIL --admin, password on standard input), then start again."
+            );
+        }
+    }
+    Ok(())
+}
+
 /// Takes the sockets systemd hands over (first http, second https), else binds. `claimed` opens
 /// the addresses that were asked for; before that only loopback is.
 pub(super) fn bind(config: &Config, claimed: bool) -> anyhow::Result<Listeners> {
@@ -66,8 +81,13 @@ pub(super) fn bind(config: &Config, claimed: bool) -> anyhow::Result<Listeners> 
     if !claimed && handed.len() == 0 {
         (http, https) = (loopback(http), loopback(https));
     }
-    let http = bind_one(handed.take_tcp_listener(0).ok().flatten(), http, false, threads)?;
-    let https = bind_one(handed.take_tcp_listener(1).ok().flatten(), https, true, threads)?;
+    let sockets = [handed.take_tcp_listener(0).ok().flatten(), handed.take_tcp_listener(1).ok().flatten()];
+    if !claimed {
+        refuse_public(&sockets)?;
+    }
+    let [first, second] = sockets;
+    let http = bind_one(first, http, false, threads)?;
+    let https = bind_one(second, https, true, threads)?;
     let port = |listener: &Listener| -> io::Result<u16> { Ok(listener.local_addr()?.port()) };
     Ok(Listeners { http_port: port(&http)?, https_port: port(&https)?, http, https })
 }
@@ -137,5 +157,24 @@ impl Listening {
         for router in running {
             router.stop().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unclaimed_server_takes_no_socket_that_is_open_to_the_network() {
+        let bound = |address: &str| Some(TcpListener::bind(address).expect("a free port"));
+        assert!(refuse_public(&[bound("127.0.0.1:0"), None]).is_ok());
+        let refused = refuse_public(&[bound("127.0.0.1:0"), bound("0.0.0.0:0")]).expect_err("refused").to_string();
+        assert!(refused.contains("siesta user create"), "{refused}");
+    }
+
+    #[test]
+    fn before_the_claim_an_address_keeps_its_port_on_loopback() {
+        assert_eq!(loopback("0.0.0.0:80".parse().expect("an address")).to_string(), "127.0.0.1:80");
+        assert_eq!(loopback("[::1]:8080".parse().expect("an address")).to_string(), "[::1]:8080");
     }
 }
