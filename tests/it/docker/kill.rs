@@ -79,14 +79,22 @@ async fn versions(served: &Served, token: &str) -> Vec<i64> {
     versions
 }
 
-/// No build is pending and one container is left.
+/// No build and no release is pending, and the one container left runs the current release: until
+/// then an old and a new dyno may stand side by side.
 async fn settled(served: &Served, token: &str, place: &str) {
     let patience = Duration::from_secs(90);
     let pending = async || {
-        let builds = served.get("/apps/sobrevive/builds", token).await;
-        let pending = builds.as_array().into_iter().flatten().filter(|build| build["status"] == "pending").count();
-        let containers = served.engine(&served.instance()).list().await.map_or(99, |list| list.len());
-        (place.to_owned(), pending, containers)
+        let mut pending = 0;
+        let mut current = String::new();
+        for list in ["builds", "releases"] {
+            let rows = served.get(&format!("/apps/sobrevive/{list}"), token).await;
+            pending += rows.as_array().into_iter().flatten().filter(|row| row["status"] == "pending").count();
+            let now = rows.as_array().into_iter().flatten().find(|row| row["current"] == true);
+            current = now.and_then(|row| row["id"].as_str()).unwrap_or_default().to_owned();
+        }
+        let containers = served.engine(&served.instance()).list().await.unwrap_or_default();
+        let released: Vec<_> = containers.iter().filter_map(|container| container.labels.get(spec::LABEL_RELEASE).cloned()).collect();
+        (place.to_owned(), pending, released == [current], containers.len())
     };
-    served.until(patience, pending, |(_, pending, containers)| *pending == 0 && *containers <= 1).await;
+    served.until(patience, pending, |(_, pending, released, containers)| *pending == 0 && *released && *containers == 1).await;
 }

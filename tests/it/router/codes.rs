@@ -121,13 +121,12 @@ async fn a_dyno_that_refuses_connections_is_h21_unless_another_takes_the_request
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_leaves_is_h27_and_gives_its_lease_back() {
     let mut rig = Rig::new().await;
-    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     rig.gate.open(vec![target(silent.local_addr().unwrap())]);
     let mut client = rig.client().await;
     client.send("GET /lento HTTP/1.1\r\nHost: tienda.localhost\r\n\r\n").await;
-    while rig.gate.activity().open == 0 {
-        tokio::task::yield_now().await;
-    }
+    let (mut dyno, _) = silent.accept().await.unwrap();
+    tokio::io::AsyncReadExt::read_u8(&mut dyno).await.unwrap();
     drop(client);
     insta::assert_snapshot!(rig.line().await, @r#"heroku[router]: sock=client at=warning code=H27 desc="Client Request Interrupted" method=GET path="/lento" host=tienda.localhost request_id=<id> fwd="127.0.0.1" dyno=web.1 connect=<n>ms service=<n>ms status=499 bytes=0 protocol=http"#);
     rig.emptied().await;
