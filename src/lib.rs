@@ -6,7 +6,7 @@
 //! ```text
 //! 4  server admin                puts the parts together, the operator's socket
 //! 3  web  api  router  http  tls the edges: pages, Platform API, data plane
-//! 2  apps builder releases dynos accounts plans   the owners of state
+//! 2  apps builder releases dynos accounts   the owners of state
 //! 1  logs  slugs  store  engine  what the owners stand on
 //! 0  domain clock scheduler config secrets fail_point   values in, values out
 //! ```

@@ -1,4 +1,4 @@
-//! The main job, end to end: the example shop is built, runs capped, answers, sleeps and wakes.
+//! The main job, end to end: the example shop is built, answers, sleeps and wakes; `isolation` proves its cap.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ async fn states(served: &Served, token: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_shop_is_deployed_orders_are_kept_it_sleeps_and_wakes() {
+async fn the_shop_is_deployed_sleeps_and_wakes_once_for_a_storm() {
     let served = Served::start(&[("SIESTA_IDLE_AFTER", "3")]);
     let token = served.claim();
     let output =

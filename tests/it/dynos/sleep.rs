@@ -228,7 +228,7 @@ async fn an_app_of_workers_never_sleeps_and_starts_again_after_its_rest() {
 }
 
 #[tokio::test]
-async fn running_dynos_are_adopted_and_lost_images_and_networks_made_again() {
+async fn running_dynos_are_adopted_by_the_next_server() {
     let machine = Machine::new();
     let world = machine.serve().await;
     let app = world.app("tienda").await;
