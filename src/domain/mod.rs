@@ -31,7 +31,7 @@ pub use error_code::ErrorCode;
 pub use formation::ProcessType;
 pub use id::*;
 pub use log_line::LogLine;
-pub use plan::Plan;
+pub use plan::{Plan, SleepBy};
 pub use procfile::Procfile;
 pub use release::{ReleaseStatus, Version};
 pub use time::Timestamp;
