@@ -3,31 +3,22 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use clap::Parser;
 use siesta::{
-    apps::{App, Apps, AppsParts},
-    builder::{Builder, BuilderParts},
+    apps::{App, Apps},
     clock::{Clock, ManualClock},
-    config::{Config, ServeOptions},
-    domain::{AppId, AppName, ConfigKey, DynoState, Plan, Procfile, SlugId, Timestamp, UserId, slug::Slug, user::Actor},
-    dynos::{AppPhase, AppStatus, Dynos, DynosParts, Entry, Gate, Lease, Refusal},
+    domain::{AppId, AppName, ConfigKey, DynoState, Plan, Timestamp, UserId, slug::Slug, user::Actor},
+    dynos::{AppPhase, AppStatus, Dynos, Entry, Gate, Lease, Refusal},
     engine::fake::FakeEngine,
     logs::{Filter, Logs},
-    releases::{Release, ReleaseError, Releases, ReleasesParts},
+    releases::{Release, ReleaseError, Releases},
     scheduler::Tasks,
-    secrets::KeyRing,
-    slugs::Slugs,
-    store::{self, Reader, Writer},
+    server::Owners,
+    store::{Reader, Writer},
 };
 use tokio::sync::watch;
 
-pub const INSTANCE: &str = "test";
-
-#[derive(clap::Parser)]
-struct Flags {
-    #[command(flatten)]
-    serve: ServeOptions,
-}
+use crate::support::house;
+pub use crate::support::house::INSTANCE;
 
 /// The machine: what is left when the server stops.
 pub struct Machine {
@@ -71,64 +62,16 @@ impl Machine {
 
     /// Starts the server: the first time on an empty database.
     pub async fn serve(&self) -> World {
-        let root = self.folder.path();
-        let (reader, writer) = store::open(&root.join("siesta.db")).await.expect("a database");
-        insert_user(&writer, &self.by).await;
-        let (tasks, clock) = (Tasks::new(), Arc::new(self.clock.clone()) as Arc<dyn Clock>);
-        let logs = Logs::open(&root.join("logs.db"), clock.clone(), &tasks).await.expect("a log");
-        let mut config = Config::new(Flags::parse_from(["siesta"]).serve).expect("a config");
+        let mut config = house::config(self.folder.path(), &[]);
         config.limits.boot_timeout = self.boot_timeout;
-        let (config, keys) = (Arc::new(config), Arc::new(KeyRing::open_or_create(&root.join("keys")).expect("keys")));
-        let engine: Arc<dyn siesta::engine::Engine> = Arc::new(self.engine.clone());
-        let slugs = Slugs::new(root.to_owned(), engine.clone(), INSTANCE);
-        let dynos = Dynos::new(DynosParts {
-            config: config.clone(),
-            clock: clock.clone(),
-            tasks: tasks.clone(),
-            reader: reader.clone(),
-            writer: writer.clone(),
-            engine: engine.clone(),
-            logs: logs.clone(),
-            slugs: slugs.clone(),
-            keys: keys.clone(),
-            plan: self.plan.clone(),
-            instance: INSTANCE.into(),
-        });
-        let releases = Releases::new(ReleasesParts {
-            reader: reader.clone(),
-            writer: writer.clone(),
-            dynos: dynos.clone(),
-            logs: logs.clone(),
-            keys,
-            clock: clock.clone(),
-            tasks: tasks.clone(),
-        });
-        let builder = Builder::new(BuilderParts {
-            config,
-            clock: clock.clone(),
-            tasks: tasks.clone(),
-            reader: reader.clone(),
-            writer: writer.clone(),
-            engine,
-            logs: logs.clone(),
-            slugs,
-            releases: releases.clone(),
-            plan: self.plan.clone(),
-            root: root.to_owned(),
-        });
-        let apps = Apps::new(AppsParts {
-            reader: reader.clone(),
-            writer: writer.clone(),
-            releases: releases.clone(),
-            dynos: dynos.clone(),
-            builder,
-            logs: logs.clone(),
-            clock,
-            plan: self.plan.clone(),
-            stack: "siesta-12".to_owned(),
-        });
-        dynos.start().await.expect("dynos start");
-        releases.start().await.expect("releases start");
+        let mut ground = house::ground(config, Arc::new(self.clock.clone()), Arc::new(self.engine.clone()), INSTANCE).await;
+        ground.plan = self.plan.clone();
+        insert_user(&ground.writer, &self.by).await;
+        let owners = Owners::new(ground);
+        // Without builds, whose start wants the engine at once.
+        owners.dynos.start().await.expect("dynos start");
+        owners.releases.start().await.expect("releases start");
+        let Owners { reader, logs, dynos, releases, apps, tasks, .. } = owners;
         let (engine, clock, by) = (self.engine.clone(), self.clock.clone(), self.by.clone());
         World { reader, logs, dynos, releases, apps, tasks, engine, clock, by, _folder: self.folder.clone() }
     }
@@ -163,22 +106,7 @@ impl World {
     }
 
     pub fn slug(&self, app: &App, procfile: &str) -> Slug {
-        let id = SlugId::new();
-        self.engine.add_image(&format!("siesta/app:{id}"));
-        Slug {
-            id,
-            app_id: app.id,
-            commit: None,
-            code_file: "c0de".to_owned(),
-            deps_file: None,
-            deps_key: "d".to_owned(),
-            stack: "siesta/run:1".to_owned(),
-            language: "Python".to_owned(),
-            runtime: "Python 3.11.2".to_owned(),
-            process_types: Procfile::parse(procfile.as_bytes()).expect("a Procfile"),
-            size: 1,
-            created_at: self.clock.now(),
-        }
+        house::slug(&self.engine, app.id, procfile, self.clock.now())
     }
 
     pub async fn set(&self, app: AppId, key: &str, value: Option<&str>) -> Option<Release> {

@@ -1,4 +1,5 @@
 //! What tests share.
 
+pub mod house;
 pub mod served;
 pub mod yard;

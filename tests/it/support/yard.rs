@@ -2,32 +2,23 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use clap::Parser;
 use futures_util::StreamExt;
 use siesta::{
-    accounts::Accounts,
-    apps::{Apps, AppsParts},
-    builder::{Build, BuildSource, Builder, BuilderParts, OutputItem},
-    clock::{Clock, SystemClock},
-    config::{Config, ServeOptions},
+    apps::Apps,
+    builder::{Build, BuildSource, Builder, OutputItem},
+    clock::SystemClock,
     domain::{AppId, BuildId, BuildStatus, Plan, SourceId, app::App, user::Actor},
-    dynos::{Dynos, DynosParts, Entry},
+    dynos::{Dynos, Entry},
     engine::Engine,
-    logs::Logs,
-    releases::{Releases, ReleasesParts},
+    releases::Releases,
     scheduler::Tasks,
-    secrets::KeyRing,
+    server::Owners,
     slugs::Slugs,
-    store::{self, Reader},
+    store::Reader,
 };
 
+use super::house;
 use crate::engine_contract::bytes;
-
-#[derive(Parser)]
-struct Options {
-    #[command(flatten)]
-    serve: ServeOptions,
-}
 
 /// The parts of one server over an engine of the test's.
 pub struct Yard {
@@ -44,63 +35,12 @@ pub struct Yard {
 impl Yard {
     /// Opens the data folder as a server does at its start. `flags` are those of `siesta serve`.
     pub async fn open(engine: Arc<dyn Engine>, instance: &str, data: &Path, flags: &[&str], plan: Plan) -> Yard {
-        let serve = Options::parse_from(["siesta", "--data-dir", &data.display().to_string()].iter().chain(flags)).serve;
-        let config = Arc::new(Config::new(serve).expect("a valid configuration"));
-        let (clock, tasks): (Arc<dyn Clock>, _) = (Arc::new(SystemClock), Tasks::new());
-        let (reader, writer) = store::open(&data.join("siesta.db")).await.expect("a database");
-        let logs = Logs::open(&data.join("logs.db"), clock.clone(), &tasks).await.expect("a log");
-        let keys = Arc::new(KeyRing::open_or_create(&data.join("keys")).expect("keys"));
-        let slugs = Slugs::new(data.to_owned(), engine.clone(), instance);
-        let dynos = Dynos::new(DynosParts {
-            config: config.clone(),
-            clock: clock.clone(),
-            tasks: tasks.clone(),
-            reader: reader.clone(),
-            writer: writer.clone(),
-            engine: engine.clone(),
-            logs: logs.clone(),
-            slugs: slugs.clone(),
-            keys: keys.clone(),
-            plan: plan.clone(),
-            instance: instance.into(),
-        });
-        let releases = Releases::new(ReleasesParts {
-            reader: reader.clone(),
-            writer: writer.clone(),
-            dynos: dynos.clone(),
-            logs: logs.clone(),
-            keys,
-            clock: clock.clone(),
-            tasks: tasks.clone(),
-        });
-        let builder = Builder::new(BuilderParts {
-            config,
-            clock: clock.clone(),
-            tasks: tasks.clone(),
-            reader: reader.clone(),
-            writer: writer.clone(),
-            engine,
-            logs: logs.clone(),
-            slugs: slugs.clone(),
-            releases: releases.clone(),
-            plan: plan.clone(),
-            root: data.to_owned(),
-        });
-        let apps = Apps::new(AppsParts {
-            reader: reader.clone(),
-            writer: writer.clone(),
-            releases: releases.clone(),
-            dynos: dynos.clone(),
-            builder: builder.clone(),
-            logs: logs.clone(),
-            clock: clock.clone(),
-            plan,
-            stack: "siesta-12".to_owned(),
-        });
-        let user = Accounts::new(reader.clone(), writer, clock).system_user().await.expect("a user");
-        dynos.start().await.expect("dynos start");
-        releases.start().await.expect("releases start");
-        builder.start().await.expect("builds start");
+        let mut ground = house::ground(house::config(data, flags), Arc::new(SystemClock), engine, instance).await;
+        ground.plan = plan;
+        let owners = Owners::new(ground);
+        let user = owners.accounts.system_user().await.expect("a user");
+        owners.start().await.expect("a start");
+        let Owners { apps, builder, dynos, releases, reader, slugs, tasks, .. } = owners;
         Yard { apps, builder, dynos, releases, reader, slugs, by: Actor { id: user.id, email: user.email }, tasks }
     }
 

@@ -1,38 +1,21 @@
 //! A server of real parts around the pages: temporary SQLite, the fake engine, a clock moved by hand.
 
-use std::{sync::Arc, time::Duration};
-
 use axum::{Router, body::Body};
-use clap::Parser;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use secrecy::ExposeSecret;
 use siesta::{
     accounts::{Accounts, Origin, SignUp},
-    apps::{App, Apps, AppsParts},
-    builder::{Builder, BuilderParts},
-    clock::{Clock, ManualClock},
-    config::{Config, ServeOptions},
-    domain::{Plan, Procfile, SlugId, Timestamp, user::Actor},
-    dynos::{Dynos, DynosParts},
-    engine::{Engine, fake::FakeEngine},
+    apps::{App, Apps},
+    domain::user::Actor,
     logs::Logs,
-    releases::{Releases, ReleasesParts},
-    scheduler::Tasks,
-    secrets::KeyRing,
-    slugs::{Slug, Slugs, app_image},
-    store,
-    web::{self, Web},
+    releases::Releases,
 };
 use tower::ServiceExt as _;
 
-pub const PASSWORD: &str = "correct horse battery";
+use crate::support::house::{COMMIT, House};
 
-#[derive(Parser)]
-struct Cli {
-    #[command(flatten)]
-    options: ServeOptions,
-}
+pub const PASSWORD: &str = "correct horse battery";
 
 /// One answer, read whole.
 pub struct Answer {
@@ -67,15 +50,12 @@ impl Visitor {
 }
 
 pub struct Server {
-    pub clock: ManualClock,
     pub accounts: Accounts,
     pub apps: Apps,
     pub releases: Releases,
     pub logs: Logs,
-    engine: FakeEngine,
     router: Router,
-    tasks: Tasks,
-    _folder: tempfile::TempDir,
+    pub house: House,
 }
 
 impl Server {
@@ -90,89 +70,20 @@ impl Server {
     }
 
     pub async fn start(flags: &[&str]) -> Server {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().to_owned();
-        let base = ["siesta", "--data-dir", root.to_str().unwrap(), "--stack-run", "siesta/run:1", "--stack-build", "siesta/build:1"];
-        let options = Cli::parse_from(base.iter().chain(flags)).options;
-        let config = Arc::new(Config::new(options).unwrap());
-        let manual = ManualClock::at(Timestamp::from_secs(1_430_000_000));
-        let clock: Arc<dyn Clock> = Arc::new(manual.clone());
-        let tasks = Tasks::new();
-        let (reader, writer) = store::open(&root.join("siesta.db")).await.unwrap();
-        let fake = FakeEngine::new("test");
-        for image in ["siesta/run:1", "siesta/build:1"] {
-            fake.add_image(image);
+        let house = House::start(flags).await;
+        let owners = &house.owners;
+        Server {
+            accounts: owners.accounts.clone(),
+            apps: owners.apps.clone(),
+            releases: owners.releases.clone(),
+            logs: owners.logs.clone(),
+            router: owners.web(),
+            house,
         }
-        let engine: Arc<dyn Engine> = Arc::new(fake.clone());
-        let logs = Logs::open(&root.join("logs.db"), clock.clone(), &tasks).await.unwrap();
-        let slugs = Slugs::new(root.clone(), engine.clone(), "test");
-        let keys = Arc::new(KeyRing::open_or_create(&root.join("keys")).unwrap());
-        let plan = Plan::free();
-        let accounts = Accounts::new(reader.clone(), writer.clone(), clock.clone());
-        let dynos = Dynos::new(DynosParts {
-            config: config.clone(),
-            clock: clock.clone(),
-            tasks: tasks.clone(),
-            reader: reader.clone(),
-            writer: writer.clone(),
-            engine: engine.clone(),
-            logs: logs.clone(),
-            slugs: slugs.clone(),
-            keys: keys.clone(),
-            plan: plan.clone(),
-            instance: "test".into(),
-        });
-        let releases = Releases::new(ReleasesParts {
-            reader: reader.clone(),
-            writer: writer.clone(),
-            dynos: dynos.clone(),
-            logs: logs.clone(),
-            keys,
-            clock: clock.clone(),
-            tasks: tasks.clone(),
-        });
-        let builder = Builder::new(BuilderParts {
-            config: config.clone(),
-            clock: clock.clone(),
-            tasks: tasks.clone(),
-            reader: reader.clone(),
-            writer: writer.clone(),
-            engine,
-            logs: logs.clone(),
-            slugs,
-            releases: releases.clone(),
-            plan: plan.clone(),
-            root,
-        });
-        let apps = Apps::new(AppsParts {
-            reader: reader.clone(),
-            writer,
-            releases: releases.clone(),
-            dynos: dynos.clone(),
-            builder: builder.clone(),
-            logs: logs.clone(),
-            clock: clock.clone(),
-            plan: plan.clone(),
-            stack: "siesta-12".to_owned(),
-        });
-        dynos.start().await.unwrap();
-        let parts = Web {
-            config,
-            clock,
-            reader,
-            accounts: accounts.clone(),
-            apps: apps.clone(),
-            builder,
-            releases: releases.clone(),
-            dynos,
-            logs: logs.clone(),
-            plan,
-        };
-        Server { clock: manual, accounts, apps, releases, logs, engine: fake, router: web::router(parts), tasks, _folder: folder }
     }
 
     pub async fn stop(self) {
-        assert!(self.tasks.stop(Duration::from_secs(20)).await, "all tasks end");
+        self.house.stop().await;
     }
 
     /// Somebody else with an account.
@@ -188,24 +99,8 @@ impl Server {
 
     /// Deploys a slug with a web and a worker process whose image is in the engine already.
     pub async fn deploy(&self, owner: &Visitor, app: &App) {
-        let id = SlugId::new();
-        self.engine.add_image(&app_image(id).0);
-        let slug = Slug {
-            id,
-            app_id: app.id,
-            commit: Some("1a2b3c4d5e6f7a8b9c0d1a2b3c4d5e6f7a8b9c0d".to_owned()),
-            code_file: "c0de".repeat(16),
-            deps_file: None,
-            deps_key: "0".repeat(64),
-            stack: "siesta/run:1".to_owned(),
-            language: "Python".to_owned(),
-            runtime: "Python 3.11.2".to_owned(),
-            process_types: Procfile::parse(b"web: gunicorn app:app\nworker: python worker.py\n").unwrap(),
-            size: 1_234_567,
-            created_at: self.clock.now(),
-        };
         let actor = owner.actor.as_ref().unwrap();
-        self.releases.deploy(app.id, slug, "1a2b3c4d5e6f7a8b9c0d1a2b3c4d5e6f7a8b9c0d", actor).await.unwrap();
+        self.releases.deploy(app.id, self.house.slug(app.id), COMMIT, actor).await.unwrap();
     }
 
     /// A request as this visitor's browser sends it, before its body.

@@ -1,0 +1,240 @@
+//! The owners of all state, made in order over one ground: what `siesta serve` runs, and what
+//! tests run over the fake engine and a clock moved by hand.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use axum::body::Body;
+use http::{Request, Response};
+use tower::{ServiceExt, util::BoxCloneSyncService};
+
+use crate::{
+    accounts::Accounts,
+    admin::{self, Door},
+    api::{self, Api, ApiParts},
+    apps::{Apps, AppsParts},
+    builder::{Builder, BuilderParts},
+    clock::Clock,
+    config::Config,
+    domain::Plan,
+    dynos::{Dynos, DynosParts},
+    engine::Engine,
+    http::ClientAddress,
+    logs::Logs,
+    releases::{Releases, ReleasesParts},
+    router::{Peer, Platform},
+    scheduler::{Activator, Tasks, every},
+    secrets::KeyRing,
+    slugs::Slugs,
+    store::{self, Reader, Writer},
+    web::{self, Web},
+};
+
+/// What the owners are made of.
+pub struct Ground {
+    pub config: Arc<Config>,
+    pub clock: Arc<dyn Clock>,
+    pub tasks: Tasks,
+    pub reader: Reader,
+    pub writer: Writer,
+    pub engine: Arc<dyn Engine>,
+    pub keys: Arc<KeyRing>,
+    pub logs: Logs,
+    /// The id under which this server labels what it makes.
+    pub instance: String,
+    pub plan: Plan,
+}
+
+/// Everything below the edges.
+pub struct Owners {
+    pub config: Arc<Config>,
+    pub clock: Arc<dyn Clock>,
+    pub tasks: Tasks,
+    pub reader: Reader,
+    pub accounts: Accounts,
+    pub apps: Apps,
+    pub builder: Builder,
+    pub releases: Releases,
+    pub dynos: Dynos,
+    pub logs: Logs,
+    pub slugs: Slugs,
+    pub instance: String,
+    pub plan: Plan,
+}
+
+impl Ground {
+    /// Opens the data folder of `config`; `engine` is given the instance's id.
+    ///
+    /// # Errors
+    /// When a database or the key file is unusable, or `engine` fails.
+    pub async fn open(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        tasks: &Tasks,
+        engine: impl FnOnce(&str) -> anyhow::Result<Arc<dyn Engine>>,
+    ) -> anyhow::Result<Ground> {
+        let data = &config.options.data_dir;
+        let (reader, writer) = store::open(&data.join("siesta.db")).await?;
+        let instance = writer.instance_id().await?;
+        std::fs::write(data.join("instance"), &instance)?;
+        let keys = Arc::new(KeyRing::open_or_create(&data.join("key"))?);
+        let logs = Logs::open(&data.join("logs.db"), clock.clone(), tasks).await?;
+        let engine = engine(&instance)?;
+        let mut plan = Plan::free();
+        if let Some(seconds) = config.options.idle_after {
+            plan.idle_after = Duration::from_secs_f64(seconds.clamp(0.1, 31_536_000.0));
+        }
+        Ok(Ground { config: Arc::new(config), clock, tasks: tasks.clone(), reader, writer, engine, keys, logs, instance, plan })
+    }
+}
+
+impl Owners {
+    /// Puts them together; nothing runs yet.
+    pub fn new(ground: Ground) -> Owners {
+        let Ground { config, clock, tasks, reader, writer, engine, keys, logs, instance, plan } = ground;
+        let slugs = Slugs::new(config.options.data_dir.clone(), engine.clone(), &instance);
+        let dynos = Dynos::new(DynosParts {
+            config: config.clone(),
+            clock: clock.clone(),
+            tasks: tasks.clone(),
+            reader: reader.clone(),
+            writer: writer.clone(),
+            engine: engine.clone(),
+            logs: logs.clone(),
+            slugs: slugs.clone(),
+            keys: keys.clone(),
+            plan: plan.clone(),
+            instance: instance.as_str().into(),
+        });
+        let releases = Releases::new(ReleasesParts {
+            reader: reader.clone(),
+            writer: writer.clone(),
+            dynos: dynos.clone(),
+            logs: logs.clone(),
+            keys,
+            clock: clock.clone(),
+            tasks: tasks.clone(),
+        });
+        let builder = Builder::new(BuilderParts {
+            config: config.clone(),
+            clock: clock.clone(),
+            tasks: tasks.clone(),
+            reader: reader.clone(),
+            writer: writer.clone(),
+            engine,
+            logs: logs.clone(),
+            slugs: slugs.clone(),
+            releases: releases.clone(),
+            plan: plan.clone(),
+            root: config.options.data_dir.clone(),
+        });
+        let accounts = Accounts::new(reader.clone(), writer.clone(), clock.clone());
+        let apps = Apps::new(AppsParts {
+            reader: reader.clone(),
+            writer,
+            releases: releases.clone(),
+            dynos: dynos.clone(),
+            builder: builder.clone(),
+            logs: logs.clone(),
+            clock: clock.clone(),
+            plan: plan.clone(),
+            stack: config.stack_name(),
+        });
+        Owners { config, clock, tasks, reader, accounts, apps, builder, releases, dynos, logs, slugs, instance, plan }
+    }
+
+    /// In this order: dynos are adopted before anything could start one, releases that were cut off
+    /// are brought to an end before builds could make new ones.
+    ///
+    /// # Errors
+    /// When the database or the engine fails.
+    pub async fn start(&self) -> anyhow::Result<()> {
+        self.dynos.start().await?;
+        self.releases.start().await?;
+        self.builder.start().await?;
+        Ok(())
+    }
+
+    /// The one list of periodic tasks. Work that belongs to one app's supervisor or one build is not here.
+    pub fn tick(&self) {
+        let dynos = self.dynos.clone();
+        self.tasks.spawn(every(Duration::from_secs(1), Activator::new(), move || {
+            dynos.sweep();
+            std::future::ready(())
+        }));
+        let accounts = self.accounts.clone();
+        self.tasks.spawn(every(Duration::from_secs(3600), Activator::new(), move || {
+            let accounts = accounts.clone();
+            async move {
+                if let Err(error) = accounts.sweep().await {
+                    tracing::error!(%error, "old sessions and links stay for now");
+                }
+            }
+        }));
+    }
+
+    /// The dashboard's pages.
+    pub fn web(&self) -> axum::Router {
+        web::router(Web {
+            config: self.config.clone(),
+            clock: self.clock.clone(),
+            reader: self.reader.clone(),
+            accounts: self.accounts.clone(),
+            apps: self.apps.clone(),
+            builder: self.builder.clone(),
+            releases: self.releases.clone(),
+            dynos: self.dynos.clone(),
+            logs: self.logs.clone(),
+            plan: self.plan.clone(),
+        })
+    }
+
+    /// The Platform API.
+    pub fn api(&self) -> axum::Router {
+        api::router(Api::new(ApiParts {
+            config: self.config.clone(),
+            clock: self.clock.clone(),
+            reader: self.reader.clone(),
+            accounts: self.accounts.clone(),
+            apps: self.apps.clone(),
+            builder: self.builder.clone(),
+            releases: self.releases.clone(),
+            dynos: self.dynos.clone(),
+            logs: self.logs.clone(),
+            plan: self.plan.clone(),
+            stack: self.config.stack_name(),
+        }))
+    }
+
+    /// Dashboard and API as one service, told apart by `api::is_api_request`.
+    pub fn platform(&self) -> Platform {
+        let (web, api) = (self.web(), self.api());
+        let config = self.config.clone();
+        let service = tower::service_fn(move |mut request: Request<Body>| {
+            if let Some(peer) = request.extensions().get::<Peer>().copied() {
+                request.extensions_mut().insert(ClientAddress(peer.ip));
+            }
+            let (parts, body) = request.into_parts();
+            let chosen = if api::is_api_request(&parts, &config) { api.clone() } else { web.clone() };
+            chosen.oneshot(Request::from_parts(parts, body))
+        });
+        let service: BoxCloneSyncService<Request<Body>, Response<Body>, std::convert::Infallible> = BoxCloneSyncService::new(service);
+        Platform::new(service, &self.tasks)
+    }
+
+    /// Serves the operator's socket in the data folder.
+    ///
+    /// # Errors
+    /// When the socket cannot be made.
+    pub fn open_the_door(&self, data: &Path) -> anyhow::Result<()> {
+        let door = Door {
+            config: self.config.clone(),
+            reader: self.reader.clone(),
+            accounts: self.accounts.clone(),
+            apps: self.apps.clone(),
+            builder: self.builder.clone(),
+            instance: self.instance.clone(),
+        };
+        admin::serve(door, &data.join(admin::SOCKET), &self.tasks).context("The admin socket cannot be made")
+    }
+}

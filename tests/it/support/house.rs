@@ -1,0 +1,93 @@
+//! The owners of a real server over the fake engine and a clock moved by hand: what the tests of
+//! the edges and of dynos share.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use clap::Parser;
+use siesta::{
+    clock::ManualClock,
+    config::{Config, ServeOptions},
+    domain::{AppId, Procfile, SlugId, Timestamp, slug::Slug},
+    engine::{Engine, fake::FakeEngine},
+    scheduler::Tasks,
+    server::{Ground, Owners},
+    slugs::app_image,
+};
+
+/// The id under which the fake engine labels what it makes.
+pub const INSTANCE: &str = "test";
+/// The commit of every slug made here.
+pub const COMMIT: &str = "1a2b3c4d5e6f7a8b9c0d1a2b3c4d5e6f7a8b9c0d";
+
+#[derive(Parser)]
+#[command(args_override_self = true)]
+struct Cli {
+    #[command(flatten)]
+    options: ServeOptions,
+}
+
+/// What `siesta serve` makes of these flags.
+pub fn config(data: &Path, flags: &[&str]) -> Config {
+    let data = data.to_str().expect("a path in UTF-8");
+    let base = ["siesta", "--data-dir", data, "--stack-run", "siesta/run:1", "--stack-build", "siesta/build:1"];
+    Config::new(Cli::parse_from(base.iter().chain(flags)).options).expect("a config")
+}
+
+/// Opens the data folder as a server does, over an engine of the test's.
+pub async fn ground(config: Config, clock: Arc<dyn siesta::clock::Clock>, engine: Arc<dyn Engine>, instance: &str) -> Ground {
+    let mut ground = Ground::open(config, clock, &Tasks::new(), |_| Ok(engine)).await.expect("a data folder");
+    instance.clone_into(&mut ground.instance);
+    ground
+}
+
+/// A started server without edges, gone with its folder.
+pub struct House {
+    pub owners: Owners,
+    pub engine: FakeEngine,
+    pub clock: ManualClock,
+    _folder: tempfile::TempDir,
+}
+
+impl House {
+    pub async fn start(flags: &[&str]) -> House {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (engine, clock) = (FakeEngine::new(INSTANCE), ManualClock::at(Timestamp::from_secs(1_430_000_000)));
+        for image in ["siesta/run:1", "siesta/build:1"] {
+            engine.add_image(image);
+        }
+        let ground = ground(config(folder.path(), flags), Arc::new(clock.clone()), Arc::new(engine.clone()), INSTANCE).await;
+        let owners = Owners::new(ground);
+        owners.start().await.expect("a start");
+        House { owners, engine, clock, _folder: folder }
+    }
+
+    /// Stops as a server does.
+    pub async fn stop(self) {
+        assert!(self.owners.tasks.stop(Duration::from_secs(20)).await, "all tasks end");
+    }
+
+    /// A slug with a web and a worker process whose image is in the engine already.
+    pub fn slug(&self, app: AppId) -> Slug {
+        slug(&self.engine, app, "web: gunicorn app:app\nworker: python worker.py\n", self.owners.clock.now())
+    }
+}
+
+/// A slug with these processes whose image is in the engine already.
+pub fn slug(engine: &FakeEngine, app_id: AppId, procfile: &str, now: Timestamp) -> Slug {
+    let id = SlugId::new();
+    engine.add_image(&app_image(id).0);
+    Slug {
+        id,
+        app_id,
+        commit: Some(COMMIT.to_owned()),
+        code_file: "c0de".repeat(16),
+        deps_file: None,
+        deps_key: "0".repeat(64),
+        stack: "siesta/run:1".to_owned(),
+        language: "Python".to_owned(),
+        runtime: "Python 3.11.2".to_owned(),
+        process_types: Procfile::parse(procfile.as_bytes()).expect("a Procfile"),
+        size: 1_234_567,
+        created_at: now,
+    }
+}
