@@ -59,6 +59,13 @@ pub struct ServeOptions {
     /// Where uv finds other Python versions (UV_PYTHON_INSTALL_MIRROR).
     #[arg(long, env = "SIESTA_PYTHON_MIRROR")]
     pub python_mirror: Option<String>,
+    /// Hosts the server may connect to for users though they are not public, or without https: a name, an
+    /// address or a network, with `:port` or without (repeatable).
+    #[arg(long, env = "SIESTA_EGRESS_ALLOW", value_delimiter = ',')]
+    pub egress_allow: Vec<String>,
+    /// Certificates outgoing connections trust beside the system's (PEM): the CA of a private log collector or git host.
+    #[arg(long, env = "SIESTA_EGRESS_CA")]
+    pub egress_ca: Option<PathBuf>,
     /// Builds at the same time.
     #[arg(long, env = "SIESTA_BUILD_SLOTS", default_value_t = 1)]
     pub build_slots: usize,

@@ -8,12 +8,13 @@
 //! 3  web  api  router  http  tls the edges: pages, Platform API, data plane
 //! 2  apps builder releases dynos accounts   the owners of state
 //! 1  logs  slugs  store  engine  what the owners stand on
-//! 0  domain clock scheduler config secrets fail_point   values in, values out
+//! 0  domain clock scheduler config egress secrets fail_point   values in, values out
 //! ```
 
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod egress;
 pub mod fail_point;
 pub mod scheduler;
 pub mod secrets;

@@ -13,6 +13,7 @@ pub mod event;
 pub mod formation;
 pub mod id;
 pub mod log_line;
+pub mod network;
 pub mod plan;
 pub mod procfile;
 pub mod quota;

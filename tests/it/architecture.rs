@@ -12,6 +12,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("clock", "domain"),
     ("scheduler", ""),
     ("config", "domain"),
+    ("egress", "domain"),
     ("secrets", "domain"),
     ("fail_point", ""),
     ("engine", "domain"),
