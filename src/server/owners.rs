@@ -18,6 +18,7 @@ use crate::{
     config::Config,
     domain::Plan,
     dynos::{Dynos, DynosParts},
+    egress::Egress,
     engine::Engine,
     http::ClientAddress,
     logs::Logs,
@@ -39,6 +40,7 @@ pub struct Ground {
     pub writer: Writer,
     pub engine: Arc<dyn Engine>,
     pub keys: Arc<KeyRing>,
+    pub egress: Egress,
     pub logs: Logs,
     /// The id under which this server labels what it makes.
     pub instance: String,
@@ -56,6 +58,7 @@ pub struct Owners {
     pub builder: Builder,
     pub releases: Releases,
     pub dynos: Dynos,
+    pub egress: Egress,
     pub logs: Logs,
     pub slugs: Slugs,
     pub instance: String,
@@ -78,20 +81,21 @@ impl Ground {
         let instance = writer.instance_id().await?;
         std::fs::write(data.join("instance"), &instance)?;
         let keys = Arc::new(KeyRing::open_or_create(&data.join("key"))?);
+        let egress = Egress::new(&config.options.egress_allow, config.options.egress_ca.as_deref())?;
         let logs = Logs::open(&data.join("logs.db"), clock.clone(), tasks).await?;
         let engine = engine(&instance)?;
         let mut plan = Plan::free();
         if let Some(seconds) = config.options.idle_after {
             plan.idle_after = Duration::from_secs_f64(seconds.clamp(0.1, 31_536_000.0));
         }
-        Ok(Ground { config: Arc::new(config), clock, tasks: tasks.clone(), reader, writer, engine, keys, logs, instance, plan })
+        Ok(Ground { config: Arc::new(config), clock, tasks: tasks.clone(), reader, writer, engine, keys, egress, logs, instance, plan })
     }
 }
 
 impl Owners {
     /// Puts them together; nothing runs yet.
     pub fn new(ground: Ground) -> Owners {
-        let Ground { config, clock, tasks, reader, writer, engine, keys, logs, instance, plan } = ground;
+        let Ground { config, clock, tasks, reader, writer, engine, keys, egress, logs, instance, plan } = ground;
         let slugs = Slugs::new(config.options.data_dir.clone(), engine.clone(), &instance);
         let dynos = Dynos::new(DynosParts {
             config: config.clone(),
@@ -140,7 +144,7 @@ impl Owners {
             plan: plan.clone(),
             stack: config.stack_name(),
         });
-        Owners { config, clock, tasks, reader, accounts, apps, builder, releases, dynos, logs, slugs, instance, plan }
+        Owners { config, clock, tasks, reader, accounts, apps, builder, releases, dynos, egress, logs, slugs, instance, plan }
     }
 
     /// In this order: dynos are adopted before anything could start one, releases that were cut off
