@@ -87,23 +87,28 @@ impl Docker {
         self.cgroups.lock().expect("no panic while it is held").remove(id);
     }
 
-    /// From the container's cgroup, when this process can read it.
-    async fn usage_from_cgroup(&self, id: &ContainerId) -> EngineResult<Option<Usage>> {
+    /// Where the numbers of a running container lie, if this process can read them.
+    async fn place(&self, id: &ContainerId) -> EngineResult<Option<cgroup::Place>> {
         let known = self.cgroups.lock().expect("no panic while it is held").get(id).cloned();
-        let place = match known {
-            Some(place) => place,
-            None => {
-                let pid = self.must_look(id).await?.state.and_then(|state| state.pid).unwrap_or(0);
-                let Some(place) = cgroup::Place::of_process(pid, &id.0) else { return Ok(None) };
-                self.cgroups.lock().expect("no panic while it is held").insert(id.clone(), place.clone());
-                place
-            }
-        };
-        let usage = place.usage();
-        if usage.is_none() {
-            self.forget_place(id);
+        if known.is_some() {
+            return Ok(known);
         }
-        Ok(usage)
+        let pid = self.look(id).await?.and_then(|found| found.state?.pid).unwrap_or(0);
+        Ok(self.remember_place(id, pid))
+    }
+
+    fn remember_place(&self, id: &ContainerId, pid: i64) -> Option<cgroup::Place> {
+        let place = cgroup::Place::of_process(pid, &id.0)?;
+        self.cgroups.lock().expect("no panic while it is held").insert(id.clone(), place.clone());
+        Some(place)
+    }
+
+    /// From the engine's statistics, which take it milliseconds. None: it does not run.
+    async fn stats(&self, id: &ContainerId) -> EngineResult<Option<Usage>> {
+        let options = query::StatsOptionsBuilder::new().stream(false).one_shot(true).build();
+        let mut answers = pin!(self.client.stats(&id.0, Some(options)));
+        let stats = absent_is_none(within(QUICK, "stats", Subject::Container, answers.try_next()).await)?.flatten();
+        Ok(stats.map(|stats| translate::usage(&stats)).filter(|usage| usage.pids > 0))
     }
 }
 
@@ -194,6 +199,7 @@ impl Engine for Docker {
             let why = state.and_then(|state| state.error.clone()).filter(|why| !why.is_empty());
             return Err(EngineError::Refused(why.unwrap_or_else(|| "it reported a start, but the container does not run".to_owned())));
         }
+        self.remember_place(&id, state.and_then(|state| state.pid).unwrap_or(0));
         Ok(translate::seen(id, found))
     }
 
@@ -269,14 +275,35 @@ impl Engine for Docker {
         Ok(output::follow(&self.client, &id, since_micros))
     }
 
-    async fn usage(&self, id: ContainerId) -> EngineResult<Usage> {
-        if let Some(usage) = self.usage_from_cgroup(&id).await? {
-            return Ok(usage);
+    async fn usage(&self, ids: Vec<ContainerId>) -> EngineResult<BTreeMap<ContainerId, Usage>> {
+        let (mut places, mut usages) = (Vec::new(), BTreeMap::new());
+        for id in ids {
+            match self.place(&id).await? {
+                Some(place) => places.push((id, place)),
+                None => usages.extend(self.stats(&id).await?.map(|usage| (id, usage))),
+            }
         }
-        let options = query::StatsOptionsBuilder::new().stream(false).one_shot(true).build();
-        let mut answers = pin!(self.client.stats(&id.0, Some(options)));
-        let stats = within(QUICK, "stats", Subject::Container, answers.try_next()).await?;
-        Ok(stats.map(|stats| translate::usage(&stats)).unwrap_or_default())
+        let read = move || places.into_iter().map(|(id, place)| (id, place.usage())).collect::<Vec<_>>();
+        for (id, usage) in tokio::task::spawn_blocking(read).await.expect("reading files does not panic") {
+            match usage {
+                Some(usage) => drop(usages.insert(id, usage)),
+                None => self.forget_place(&id),
+            }
+        }
+        Ok(usages)
+    }
+
+    async fn reclaim(&self, id: ContainerId) -> EngineResult<bool> {
+        if !cgroup::host_has_swap() {
+            return Ok(false);
+        }
+        let Some(place) = self.place(&id).await? else { return Ok(false) };
+        let done = tokio::task::spawn_blocking(move || place.reclaim()).await.expect("writing a file does not panic");
+        match done {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(EngineError::Refused(format!("the memory of {} could not be paged out: {error}", id.0))),
+        }
     }
 
     async fn put_archive(&self, id: ContainerId, path: PathBuf, tar: ByteStream) -> EngineResult<()> {

@@ -65,6 +65,7 @@ pub enum Call {
     Wait,
     Logs,
     Usage,
+    Reclaim,
     PutArchive,
     GetArchive,
     HasImage,
@@ -455,9 +456,20 @@ impl Engine for FakeEngine {
         Ok(wanted.map(Ok).boxed())
     }
 
-    async fn usage(&self, id: ContainerId) -> EngineResult<Usage> {
+    async fn usage(&self, ids: Vec<ContainerId>) -> EngineResult<BTreeMap<ContainerId, Usage>> {
         self.enter(Call::Usage)?;
-        Ok(self.known(&id)?.usage())
+        let running = |id: ContainerId| self.cell(&id).filter(|cell| cell.phase().is_running()).map(|cell| (id, cell.usage()));
+        Ok(ids.into_iter().filter_map(running).collect())
+    }
+
+    async fn reclaim(&self, id: ContainerId) -> EngineResult<bool> {
+        self.enter(Call::Reclaim)?;
+        let Some(cell) = self.cell(&id).filter(|cell| self.world().swap && cell.phase().is_running()) else { return Ok(false) };
+        let held = cell.usage();
+        let swap_bytes = held.swap_bytes + held.memory_rss_bytes;
+        cell.set_usage(Usage { memory_bytes: 0, memory_rss_bytes: 0, memory_cache_bytes: 0, memory_idle_cache_bytes: 0, swap_bytes, ..held });
+        self.changed();
+        Ok(true)
     }
 
     async fn put_archive(&self, id: ContainerId, path: PathBuf, tar: ByteStream) -> EngineResult<()> {

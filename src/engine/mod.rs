@@ -97,14 +97,31 @@ pub struct Output {
     pub bytes: Bytes,
 }
 
-/// Memory and CPU of a container.
+/// Memory and CPU of a container. What an engine does not count is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Usage {
+    /// All that is charged to it and in memory: processes, files, the kernel's own.
     pub memory_bytes: u64,
+    /// What its processes wrote themselves and is in memory.
+    pub memory_rss_bytes: u64,
     pub memory_cache_bytes: u64,
+    /// The part of the cache that nobody has used for a while: the kernel takes it back first.
+    pub memory_idle_cache_bytes: u64,
     pub swap_bytes: u64,
+    pub pages_in: u64,
+    pub pages_out: u64,
+    /// Processes the kernel killed in it for memory.
+    pub oom_kills: u64,
     pub cpu_nanos: u64,
     pub pids: u64,
+}
+
+impl Usage {
+    /// The working set, in memory or in swap, in bytes: what counts against a memory quota. Cache that
+    /// only lies there does not.
+    pub fn working_set_bytes(&self) -> u64 {
+        self.memory_bytes.saturating_sub(self.memory_idle_cache_bytes) + self.swap_bytes
+    }
 }
 
 /// The container engine. Every method has a time limit of its own and never hangs for ever
@@ -138,8 +155,11 @@ pub trait Engine: Send + Sync + 'static {
     async fn wait(&self, id: ContainerId) -> EngineResult<Exit>;
     /// Its output from `since_micros` on; follows until it ends.
     async fn logs(&self, id: ContainerId, since_micros: Option<i64>) -> EngineResult<BoxStream<'static, EngineResult<Output>>>;
-    /// Memory and CPU now, cheaply.
-    async fn usage(&self, id: ContainerId) -> EngineResult<Usage>;
+    /// Memory and CPU now of those that run, in one cheap pass; the others are left out.
+    async fn usage(&self, ids: Vec<ContainerId>) -> EngineResult<BTreeMap<ContainerId, Usage>>;
+    /// Pages out what the container's processes hold, while they run on; no limit changes. False:
+    /// it cannot be done here (no swap, cgroup files out of reach, or the container has ended).
+    async fn reclaim(&self, id: ContainerId) -> EngineResult<bool>;
 
     /// Unpacks a tar stream (uncompressed) at `path`, a folder that exists, inside a container that
     /// was created. Owners in the tar count. An entry `cache/` put at `/` sets the owner of a cache volume.

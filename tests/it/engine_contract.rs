@@ -1,7 +1,7 @@
 //! What every `Engine` must do, as one suite. Here it runs over the fake; `docker::engine` runs the
 //! same over real Docker, which decides what is right.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
@@ -241,7 +241,8 @@ pub mod cases {
         assert_eq!(engine.stop(id.clone(), Duration::ZERO).await.unwrap(), None);
         assert_eq!(engine.start(id.clone()).await, Err(EngineError::NoSuchContainer));
         assert_eq!(engine.wait(id.clone()).await, Err(EngineError::NoSuchContainer));
-        assert_eq!(engine.usage(id.clone()).await, Err(EngineError::NoSuchContainer));
+        assert_eq!(engine.usage(vec![id.clone()]).await, Ok(BTreeMap::new()));
+        assert_eq!(engine.reclaim(id.clone()).await, Ok(false));
         assert_eq!(engine.logs(id.clone(), None).await.err(), Some(EngineError::NoSuchContainer));
         assert_eq!(engine.get_archive(id, "/app".into()).await.err(), Some(EngineError::NoSuchContainer));
     }
@@ -453,12 +454,26 @@ pub mod cases {
         assert!(client.get(&url).timeout(Duration::from_secs(3)).send().await.is_err());
     }
 
-    pub async fn usage_is_told_while_it_runs(bench: Bench) {
-        let id = bench.start("echo busy; sleep 1000").await;
-        let usage = bench.engine.usage(id.clone()).await.unwrap();
-        assert!(usage.memory_bytes > 0 && usage.pids > 0, "{usage:?}");
+    pub async fn usage_is_told_of_all_that_run(bench: Bench) {
+        let (one, two) = (bench.start("echo busy; sleep 1000").await, bench.start("echo busy; sleep 1000").await);
+        let created = bench.create("sleep 1000").await;
+        let usages = bench.engine.usage(vec![one.clone(), created, two.clone()]).await.unwrap();
+        assert_eq!(usages.keys().collect::<Vec<_>>().len(), 2, "{usages:?}");
+        assert!(usages.values().all(|usage| usage.memory_bytes > 0 && usage.pids > 0), "{usages:?}");
+        bench.engine.kill(one.clone()).await.unwrap();
+        let usages = bench.engine.usage(vec![one, two.clone()]).await.unwrap();
+        assert_eq!(usages.into_keys().collect::<Vec<_>>(), [two]);
+    }
+
+    pub async fn memory_is_paged_out_only_where_there_is_swap_and_something_runs(bench: Bench) {
+        let id = bench.start("sleep 1000").await;
+        let before = bench.engine.info().await.unwrap().swap;
+        let done = bench.engine.reclaim(id.clone()).await.unwrap();
+        // Another test may have switched swap on or off meanwhile.
+        assert!([before, bench.engine.info().await.unwrap().swap].contains(&done), "done: {done}, possible: {before}");
+        assert!(bench.engine.usage(vec![id.clone()]).await.unwrap()[&id].pids > 0, "it runs on");
         bench.engine.kill(id.clone()).await.unwrap();
-        assert_eq!(bench.engine.usage(id).await.unwrap().pids, 0);
+        assert_eq!(bench.engine.reclaim(id).await, Ok(false));
     }
 }
 
@@ -484,7 +499,8 @@ macro_rules! contract_suite {
             a_container_with_variables_never_becomes_an_image,
             memory_is_named_as_the_cause,
             its_address_answers_while_it_runs,
-            usage_is_told_while_it_runs,
+            usage_is_told_of_all_that_run,
+            memory_is_paged_out_only_where_there_is_swap_and_something_runs,
         );
     };
     ($with:path: $($case:ident),+ $(,)?) => {

@@ -160,8 +160,13 @@ pub(super) fn usage(stats: &ContainerStatsResponse) -> Usage {
     };
     Usage {
         memory_bytes: memory.and_then(|memory| memory.usage).unwrap_or(0),
+        memory_rss_bytes: detail(&["total_rss", "anon"]),
         memory_cache_bytes: detail(&["total_cache", "file"]),
+        memory_idle_cache_bytes: detail(&["total_inactive_file", "inactive_file"]),
         swap_bytes: detail(&["total_swap", "swap"]),
+        pages_in: detail(&["total_pgpgin"]),
+        pages_out: detail(&["total_pgpgout"]),
+        oom_kills: 0,
         cpu_nanos: stats.cpu_stats.as_ref().and_then(|cpu| cpu.cpu_usage.as_ref()?.total_usage).unwrap_or(0),
         pids: stats.pids_stats.as_ref().and_then(|pids| pids.current).unwrap_or(0),
     }

@@ -70,7 +70,7 @@ impl Cell {
             lines: watch::Sender::new(Vec::new()),
             files: Mutex::new(files),
             generation: Mutex::default(),
-            usage: Mutex::new(Usage { memory_bytes: 32 << 20, pids: 2, ..Usage::default() }),
+            usage: Mutex::new(Usage { memory_bytes: 32 << 20, memory_rss_bytes: 30 << 20, pids: 2, ..Usage::default() }),
             answered: AtomicU64::new(0),
         }
     }
@@ -87,9 +87,8 @@ impl Cell {
         locked(&self.files)
     }
 
-    /// Nothing unless it runs.
     pub(super) fn usage(&self) -> Usage {
-        if self.phase().is_running() { *locked(&self.usage) } else { Usage::default() }
+        *locked(&self.usage)
     }
 
     pub(super) fn set_usage(&self, usage: Usage) {
