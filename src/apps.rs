@@ -10,6 +10,7 @@ use crate::{
     domain::{
         AppId, AppName, Plan,
         event::{EventKind, NewEvent},
+        feature::Feature,
         user::Actor,
     },
     dynos::{DynoError, Dynos},
@@ -114,6 +115,11 @@ impl Apps {
         self.note(app, EventKind::Maintenance, by, json!({ "on": on })).await?;
         self.parts.dynos.app_changed(app).await?;
         self.found(app).await
+    }
+
+    /// Switches a feature on or off; so already is fine.
+    pub async fn set_feature(&self, app: AppId, feature: Feature, enabled: bool) -> Result<(), AppError> {
+        Ok(self.parts.writer.set_app_feature(app, feature, enabled, self.parts.clock.now()).await?)
     }
 
     /// Cancels its builds, stops its dynos, removes rows, files, images, network and cache. The rows

@@ -74,6 +74,7 @@ oops-other = That did not work
 
 state-blank = No code yet
 state-awake = Awake
+state-napping = Napping
 state-asleep = Asleep
 state-waking = Waking
 state-building = Building

@@ -74,6 +74,7 @@ oops-other = No ha funcionado
 
 state-blank = Sin código
 state-awake = Despierta
+state-napping = En siesta
 state-asleep = Dormida
 state-waking = Despertando
 state-building = Construyendo

@@ -15,6 +15,7 @@ mod collaborators;
 mod config_vars;
 mod domains;
 mod dynos;
+mod features;
 mod formation;
 mod limit;
 mod log_sessions;
@@ -156,6 +157,7 @@ pub fn routes() -> Vec<Route> {
     [
         account::routes(),
         app_features::routes(),
+        features::routes(),
         apps::routes(),
         authorizations::routes(),
         builds::routes(),

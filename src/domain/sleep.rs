@@ -29,6 +29,13 @@ pub fn judge(plan: &Plan, activity: Activity, now: Timestamp) -> Verdict {
     if now >= until { Verdict::Sleep } else { Verdict::StayUntil(until) }
 }
 
+/// When an awake app's memory is paged out if nothing comes. None: never, or not while a request is
+/// open.
+pub fn naps_at(plan: &Plan, activity: Activity, now: Timestamp) -> Option<Timestamp> {
+    let nap_after = plan.nap_after.filter(|_| activity.open == 0)?;
+    Some(activity.last.min(now) + nap_after)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,6 +69,14 @@ mod tests {
     fn a_clock_set_back_never_puts_sleep_off_for_longer_than_one_idle_time() {
         assert_eq!(judged(0, 90_000, at(0)), Verdict::StayUntil(at(30)));
         assert_eq!(judged(3, 90_000, at(0)), Verdict::StayUntil(at(30)));
+    }
+
+    #[test]
+    fn an_app_naps_after_a_minute_but_never_with_an_open_request() {
+        let naps = |plan: &Plan, open| naps_at(plan, Activity { open, last: at(0) }, at(5));
+        assert_eq!(naps(&Plan::free(), 0), Some(at(1)));
+        assert_eq!(naps(&Plan::free(), 1), None);
+        assert_eq!(naps(&Plan { nap_after: None, ..Plan::free() }, 0), None);
     }
 
     #[test]

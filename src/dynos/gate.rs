@@ -96,6 +96,8 @@ struct State {
     leases: usize,
     last: Timestamp,
     next: usize,
+    /// Its dynos' memory is paged out, and nobody has come since.
+    napping: bool,
 }
 
 /// See the module's page.
@@ -118,7 +120,7 @@ pub enum Entry {
 impl Gate {
     /// A gate that holds requests; `wake` is activated when one begins to wait.
     pub fn new(clock: Arc<dyn Clock>, wake: Activator, max_waiting: usize) -> Arc<Gate> {
-        let state = State { phase: Phase::Held, waiting: 0, leases: 0, last: clock.now(), next: 0 };
+        let state = State { phase: Phase::Held, waiting: 0, leases: 0, last: clock.now(), next: 0, napping: false };
         Arc::new(Gate { state: Mutex::new(state), changed: Notify::new(), wake, clock, max_waiting })
     }
 
@@ -146,13 +148,16 @@ impl Gate {
 
     /// Takes a lease; the phase must be open.
     fn admit(self: &Arc<Self>, state: &mut State, now: Timestamp) -> Lease {
-        let State { phase: Phase::Open(targets), next, leases, last, .. } = state else {
+        let State { phase: Phase::Open(targets), next, leases, last, napping, .. } = state else {
             unreachable!("only an open gate admits");
         };
         *next = next.wrapping_add(1);
         let target = targets[*next % targets.len()].clone();
         *leases += 1;
         *last = now;
+        if std::mem::take(napping) {
+            self.wake.activate();
+        }
         target.in_flight.fetch_add(1, Ordering::SeqCst);
         Lease { gate: self.clone(), target }
     }
@@ -187,7 +192,24 @@ impl Gate {
     /// Counts as traffic: a wake or a release by hand.
     pub fn touch(&self) {
         let now = self.clock.now();
-        self.lock().last = now;
+        let mut state = self.lock();
+        (state.last, state.napping) = (now, false);
+    }
+
+    /// Begins the nap if nobody is inside and the plan's nap time is over: true when it did.
+    pub fn nap_if_idle(&self, plan: &Plan) -> bool {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        let activity = sleep::Activity { open: state.leases + state.waiting, last: state.last };
+        let naps =
+            matches!(state.phase, Phase::Open(_)) && !state.napping && sleep::naps_at(plan, activity, now).is_some_and(|at| now >= at);
+        state.napping |= naps;
+        naps
+    }
+
+    /// Whether a nap has begun and nobody has come since.
+    pub fn napping(&self) -> bool {
+        self.lock().napping
     }
 
     /// Holds the gate if the idle rule says sleep, under the lock that admits: true when it did,
@@ -199,12 +221,15 @@ impl Gate {
         let idle = matches!(state.phase, Phase::Open(_)) && sleep::judge(plan, activity, now) == sleep::Verdict::Sleep;
         if idle {
             state.phase = Phase::Held;
+            state.napping = false;
         }
         idle
     }
 
     fn set(&self, phase: Phase) {
-        self.lock().phase = phase;
+        let mut state = self.lock();
+        (state.phase, state.napping) = (phase, false);
+        drop(state);
         self.changed.notify_waiters();
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     dynos::{
         Context,
         gate::{Gate, Target},
+        meter::{Metered, Owner},
         open_config,
         output::{self, Output},
         probe::{self, Proof},
@@ -88,6 +89,7 @@ enum BootEnd {
 struct Running {
     container: Container,
     output: Output,
+    metered: Metered,
 }
 
 impl Life {
@@ -96,7 +98,8 @@ impl Life {
             Begin::Create(proof) => self.create_and_boot(proof).await,
             Begin::Adopt(container) => {
                 let output = self.follow(&container.id, output::From::LastLine);
-                self.boot(Running { container, output }, &Proof::Accepts).await
+                let metered = self.meter(&container.id);
+                self.boot(Running { container, output, metered }, &Proof::Accepts).await
             }
         };
         let ended = match ended {
@@ -123,6 +126,15 @@ impl Life {
         Output::follow(&self.context, self.app.id, &self.name, container.clone(), from)
     }
 
+    fn meter(&self, container: &ContainerId) -> Metered {
+        self.context.roster.enter(container, self.owner())
+    }
+
+    fn owner(&self) -> Owner {
+        let quota = u64::try_from(self.context.parts.plan.memory_bytes).unwrap_or(0);
+        Owner { app: self.app.id, dyno: self.name.clone(), id: self.id, quota }
+    }
+
     /// Waits for a free slot, makes the container, starts it and waits until it is up.
     async fn create_and_boot(&mut self, proof: Proof) -> Result<(Running, Option<Arc<Target>>), BootEnd> {
         let (context, gate) = (self.context.clone(), self.gate.clone());
@@ -135,7 +147,9 @@ impl Life {
         fail_point::reached("dyno.created");
         self.log(format!("Starting process with command `{}`", self.command()));
         let output = match context.parts.engine.start(container.clone()).await {
-            Ok(started) => Running { output: self.follow(&container, output::From::Start), container: started },
+            Ok(started) => {
+                Running { output: self.follow(&container, output::From::Start), container: started, metered: self.meter(&container) }
+            }
             Err(error) => {
                 self.remove(&container).await;
                 return Err(BootEnd::Failed(platform(&error)));
@@ -292,12 +306,12 @@ impl Life {
     /// Logs how it ended, removes it and puts the reason into a sentence with its last words.
     async fn ended_by_itself(&self, mut running: Running, exit: Option<Exit>) -> Failure {
         running.output.drained().await;
-        let memory = exit.is_some_and(|exit| exit.out_of_memory);
-        if memory {
-            let quota = megabytes(&self.context.parts.plan);
-            self.log(format!("Process running mem={quota}M(100.0%)"));
-            self.log(format!("Error R15 ({})", ErrorCode::R15.description()));
+        let by_kernel = exit.is_some_and(|exit| exit.out_of_memory);
+        if by_kernel {
+            let owner = self.owner();
+            self.context.log_vast(&owner, self.context.ceiling(owner.quota));
         }
+        let memory = by_kernel || running.metered.was_killed();
         self.log_exit(exit);
         self.remove(&running.container.id).await;
         let words = running.output.last_lines();

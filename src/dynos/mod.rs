@@ -5,6 +5,8 @@
 mod account;
 pub mod gate;
 mod life;
+mod meter;
+mod nap;
 mod orders;
 mod output;
 mod probe;
@@ -24,9 +26,10 @@ use std::{
 };
 
 use secrecy::ExposeSecret;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 use self::{
+    meter::Roster,
     start_queue::StartQueue,
     supervisor::{Command, Handle, Reply, Supervisor},
 };
@@ -42,6 +45,7 @@ use crate::{
         spec::{self, LABEL_APP, LABEL_KIND, NetworkFault, NetworkRange},
     },
     logs::Logs,
+    metrics::{Metrics, Point},
     scheduler::Tasks,
     secrets::{KeyRing, SecretError},
     slugs::Slugs,
@@ -68,6 +72,8 @@ pub enum AppPhase {
     /// No code yet.
     Blank,
     Awake,
+    /// Awake, but idle for a while: its memory is paged out while it runs on.
+    Napping,
     Asleep,
     Waking,
     Crashed,
@@ -154,6 +160,10 @@ struct Context {
     range: Result<NetworkRange, NetworkFault>,
     queue: StartQueue,
     swap: AtomicBool,
+    roster: Roster,
+    metrics: Metrics,
+    /// One app is paged out at a time.
+    paging: Semaphore,
 }
 
 impl Context {
@@ -187,7 +197,8 @@ impl Dynos {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let range = parts.config.options.network_range.parse();
         let queue = StartQueue::new((cores * 3).div_ceil(2));
-        let context = Context { parts, range, queue, swap: AtomicBool::new(false) };
+        let (roster, metrics, paging) = (Roster::default(), Metrics::new(), Semaphore::new(1));
+        let context = Context { parts, range, queue, swap: AtomicBool::new(false), roster, metrics, paging };
         Dynos { context: Arc::new(context), routes: Arc::default(), apps: Arc::default() }
     }
 
@@ -227,6 +238,9 @@ impl Dynos {
         let parts = &self.context.parts;
         if let Ok(info) = parts.engine.info().await {
             self.context.swap.store(info.swap, Ordering::Relaxed);
+            if !info.swap {
+                tracing::info!("this host has no swap: idle apps do not nap (script/server --swap zram changes that)");
+            }
         }
         let empty = supervisors.is_empty();
         let mut of_app: HashMap<String, Vec<Container>> = HashMap::new();
@@ -274,19 +288,31 @@ impl Dynos {
         }
     }
 
-    /// Memory and CPU of each running dyno now.
-    pub async fn usage(&self, app: AppId) -> Vec<(DynoName, Usage)> {
-        let (reply, containers) = oneshot::channel();
-        if self.tell(app, Command::Containers(reply)).is_err() {
-            return Vec::new();
-        }
-        let mut usages = Vec::new();
-        for (name, container) in containers.await.unwrap_or_default() {
-            if let Ok(usage) = self.context.parts.engine.usage(container).await {
-                usages.push((name, usage));
-            }
-        }
-        usages
+    /// Looks at what all running dynos use: graphs, log samples, R14 and R15. The server calls it
+    /// every 20 seconds.
+    ///
+    /// # Errors
+    /// When the engine does not answer; the next call looks again.
+    pub async fn sample(&self) -> Result<(), DynoError> {
+        self.context.metrics.sweep(self.context.parts.clock.now());
+        Ok(self.context.sample().await?)
+    }
+
+    /// Memory and CPU of each running dyno of the app now.
+    pub async fn usage(&self, app: AppId) -> Result<Vec<(DynoName, Usage)>, DynoError> {
+        let containers = self.context.roster.containers(Some(app));
+        let usages = self.context.parts.engine.usage(containers.iter().map(|(id, _)| id.clone()).collect()).await?;
+        Ok(containers.into_iter().filter_map(|(id, name)| Some((name, *usages.get(&id)?))).collect())
+    }
+
+    /// What the app's dynos used in the last `window` (24 hours are kept), a point a minute.
+    pub fn metrics(&self, app: AppId, window: Duration) -> BTreeMap<DynoName, Vec<Point>> {
+        self.context.metrics.points(app, window, self.context.parts.clock.now())
+    }
+
+    /// Whether idle dynos can be paged out here: the host has swap, and the engine counts it.
+    pub fn can_nap(&self) -> bool {
+        self.context.has_swap()
     }
 
     /// The table the router reads.
@@ -388,6 +414,7 @@ impl Dynos {
             Err(error) => return Err(error),
         }
         self.apps().remove(&app);
+        self.context.metrics.forget(app);
         self.publish();
         Ok(())
     }

@@ -33,11 +33,6 @@ impl Supervisor {
             Command::Restart(which, reply) => answer(reply, self.restart(&which).await),
             Command::Stop(which, reply) => answer(reply, self.stop(&which).await),
             Command::Wake(reply) => answer(reply, self.wake().await.map_err(DynoError::from)),
-            Command::Containers(reply) => {
-                let up = self.dynos.values().filter(|dyno| dyno.up && !dyno.stopping());
-                // Whoever asked may be gone.
-                let _ = reply.send(up.filter_map(|dyno| Some((dyno.name.clone(), dyno.container.clone()?))).collect());
-            }
             Command::Forget(reply) => answer(reply, self.forget().await),
         }
     }

@@ -54,8 +54,6 @@ pub(super) enum Command {
     Stop(Which, Reply<()>),
     Wake(Reply<()>),
     Forget(Reply<()>),
-    /// The containers of dynos that are up.
-    Containers(oneshot::Sender<Vec<(DynoName, ContainerId)>>),
 }
 
 /// The other end of a supervisor.

@@ -94,7 +94,9 @@ impl Supervisor {
             return Ok(());
         }
         let plan = &self.context.parts.plan;
+        self.settle_nap();
         let idle = match self.setting {
+            Setting::Open(_) if self.sleeps_by_nap(plan) => false,
             Setting::Open(_) => self.gate.close_if_idle(plan),
             _ => sleep::judge(plan, self.gate.activity(), now) == sleep::Verdict::Sleep,
         };
@@ -352,6 +354,7 @@ impl Supervisor {
         let retry = self.crashes.values().map(|crashes| crashes.retry_at).filter(|at| *at > now);
         let due = [
             status.sleeps_at,
+            self.naps_at(status.phase, now),
             self.account.is_awake().then(|| now + FRESH),
             status.quota.allow_until.filter(|_| self.awake(now)),
             self.account.resting(now),

@@ -48,7 +48,11 @@ impl Supervisor {
         let has_web = self.has_web();
         let mut judged = self.dynos.values().filter(|dyno| !dyno.stopping() && (!has_web || dyno.name.process_type.is_web())).peekable();
         if judged.peek().is_some() {
-            return if judged.any(|dyno| dyno.up) { AppPhase::Awake } else { AppPhase::Waking };
+            return match judged.any(|dyno| dyno.up) {
+                true if self.gate.napping() => AppPhase::Napping,
+                true => AppPhase::Awake,
+                false => AppPhase::Waking,
+            };
         }
         if self.trouble.is_some() {
             AppPhase::Crashed
@@ -62,11 +66,20 @@ impl Supervisor {
     }
 
     fn sleeps_at(&self, phase: AppPhase, now: Timestamp) -> Option<Timestamp> {
-        let may_sleep = matches!(phase, AppPhase::Awake | AppPhase::Crashed) && self.has_web() && self.awake(now);
-        match sleep::judge(&self.context.parts.plan, self.gate.activity(), now) {
+        let plan = &self.context.parts.plan;
+        let may_sleep = matches!(phase, AppPhase::Awake | AppPhase::Napping | AppPhase::Crashed)
+            && self.has_web()
+            && self.awake(now)
+            && !self.sleeps_by_nap(plan);
+        match sleep::judge(plan, self.gate.activity(), now) {
             sleep::Verdict::StayUntil(until) if may_sleep => Some(until),
             _ => None,
         }
+    }
+
+    pub(super) fn naps_at(&self, phase: AppPhase, now: Timestamp) -> Option<Timestamp> {
+        let may_nap = phase == AppPhase::Awake && self.has_web() && self.context.has_swap();
+        sleep::naps_at(&self.context.parts.plan, self.gate.activity(), now).filter(|_| may_nap)
     }
 
     fn dyno_views(&self, now: Timestamp) -> Vec<DynoView> {

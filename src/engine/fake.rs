@@ -467,7 +467,14 @@ impl Engine for FakeEngine {
         let Some(cell) = self.cell(&id).filter(|cell| self.world().swap && cell.phase().is_running()) else { return Ok(false) };
         let held = cell.usage();
         let swap_bytes = held.swap_bytes + held.memory_rss_bytes;
-        cell.set_usage(Usage { memory_bytes: 0, memory_rss_bytes: 0, memory_cache_bytes: 0, memory_idle_cache_bytes: 0, swap_bytes, ..held });
+        cell.set_usage(Usage {
+            memory_bytes: 0,
+            memory_rss_bytes: 0,
+            memory_cache_bytes: 0,
+            memory_idle_cache_bytes: 0,
+            swap_bytes,
+            ..held
+        });
         self.changed();
         Ok(true)
     }

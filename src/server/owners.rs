@@ -166,6 +166,15 @@ impl Owners {
             dynos.sweep();
             std::future::ready(())
         }));
+        let dynos = self.dynos.clone();
+        self.tasks.spawn(every(Duration::from_secs(20), Activator::new(), move || {
+            let dynos = dynos.clone();
+            async move {
+                if let Err(error) = dynos.sample().await {
+                    tracing::warn!(%error, "what dynos use is not known this time");
+                }
+            }
+        }));
         let accounts = self.accounts.clone();
         self.tasks.spawn(every(Duration::from_secs(3600), Activator::new(), move || {
             let accounts = accounts.clone();

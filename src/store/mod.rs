@@ -3,6 +3,7 @@
 //! network await.
 
 pub mod app_activity;
+mod app_features;
 pub mod apps;
 mod awake_spans;
 pub mod builds;

@@ -79,7 +79,7 @@ pub async fn unfinished(web: &Web, app: &App) -> Result<Option<Build>, Fault> {
 
 fn sleeps(cx: &Cx, status: &AppStatus) -> Option<String> {
     match (status.phase, status.sleeps_at) {
-        (AppPhase::Awake, Some(at)) => Some(cx.t1("sleeps-in", "time", lang::rough(at.since(cx.now)))),
+        (AppPhase::Awake | AppPhase::Napping, Some(at)) => Some(cx.t1("sleeps-in", "time", lang::rough(at.since(cx.now)))),
         (AppPhase::Resting { until }, _) => Some(cx.t1("rests-for", "time", lang::hours(until.since(cx.now)))),
         _ => None,
     }

@@ -28,6 +28,7 @@ impl Pill {
         match status.map_or(AppPhase::Blank, |status| status.phase) {
             AppPhase::Blank => pill("off", cx.t("state-blank")),
             AppPhase::Awake => pill("ok live", cx.t("state-awake")),
+            AppPhase::Napping => pill("ok", cx.t("state-napping")),
             AppPhase::Asleep => pill("sleep", cx.t("state-asleep")),
             AppPhase::Waking => pill("warn live", cx.t("state-waking")),
             AppPhase::Crashed => pill("bad", cx.t("state-crashed")),

@@ -46,6 +46,8 @@ fn matrix() -> Vec<(Method, &'static str, Option<Value>, u16)> {
         (post.clone(), "/apps/{app}/dynos/{dyno}/actions/restart", None, 404),
         (post.clone(), "/apps/{app}/dynos/{dyno}/actions/stop", None, 404),
         (get.clone(), "/apps/{app}/features", None, 200),
+        (get.clone(), "/apps/{app}/features/{feature}", None, 404),
+        (patch.clone(), "/apps/{app}/features/{feature}", Some(json!({ "enabled": true })), 404),
         (get.clone(), "/apps/{app}/formation", None, 200),
         (patch.clone(), "/apps/{app}/formation", Some(json!({ "updates": [{ "type": "web", "quantity": "1" }] })), 404),
         (get.clone(), "/apps/{app}/formation/{formation}", None, 404),

@@ -3,5 +3,6 @@
 
 mod deploy;
 mod gate;
+mod memory;
 mod sleep;
 mod world;

@@ -1,0 +1,42 @@
+//! Features of an app that its owner switches on, by Heroku's names.
+
+use std::{fmt, str::FromStr};
+
+/// What can be switched on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Feature {
+    /// Memory and load of each dyno in the app's log, every 20 seconds.
+    LogRuntimeMetrics,
+}
+
+impl Feature {
+    pub const ALL: [Feature; 1] = [Feature::LogRuntimeMetrics];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Feature::LogRuntimeMetrics => "log-runtime-metrics",
+        }
+    }
+
+    /// A sentence for lists.
+    pub fn description(self) -> &'static str {
+        match self {
+            Feature::LogRuntimeMetrics => "Emits dyno resource usage information into the app's log",
+        }
+    }
+}
+
+impl fmt::Display for Feature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Feature {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Feature::ALL.into_iter().find(|feature| feature.as_str() == text);
+        found.ok_or_else(|| format!("Couldn't find that feature ({}).", text.chars().take(80).collect::<String>()))
+    }
+}
