@@ -1,0 +1,293 @@
+// The table: what is typed, what must be seen, what it must have done. In order: one app's life.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { request } from "node:http";
+import { join } from "node:path";
+import { eventually } from "./driver.mjs";
+
+/** The commands that people use, by the reference of clients: each is driven below or named as impossible. */
+export const reference = `
+  auth:whoami auth:token auth:login auth:logout authorizations authorizations:create authorizations:info authorizations:revoke
+  apps apps:create apps:info apps:rename apps:destroy apps:transfer apps:stacks apps:stacks:set maintenance maintenance:on maintenance:off
+  access access:add access:remove features features:info features:enable features:disable labs
+  config config:get config:set config:unset
+  ps ps:scale ps:type ps:restart ps:stop ps:wait
+  releases releases:info releases:rollback releases:output
+  logs run run:inside run:detached
+  domains domains:add domains:info domains:remove domains:wait domains:clear certs certs:add drains drains:add drains:remove
+  webhooks webhooks:add webhooks:info webhooks:update webhooks:remove webhooks:deliveries webhooks:events
+  addons addons:create addons:info addons:destroy addons:upgrade addons:attach addons:detach addons:plans addons:services addons:docs addons:wait
+  pg:info pg:wait pg:psql pg:ps pg:credentials:url pg:backups pg:backups:capture pg:backups:url pg:backups:schedule pg:backups:schedules pg:reset
+  buildpacks buildpacks:add buildpacks:set buildpacks:clear
+  pipelines pipelines:create pipelines:add pipelines:info pipelines:promote pipelines:remove pipelines:rename pipelines:update pipelines:destroy
+  keys keys:add regions teams spaces clients usage:addons local local:run
+  git:remote git:clone builds:create
+  container:push ps:exec status apps:errors ps:autoscale:enable ci notifications redis:info
+`
+  .trim()
+  .split(/\s+/);
+
+const LATER = "Not in this version yet.";
+
+/** What cannot work against another host or is not offered, and what to use instead. */
+export const impossible = [
+  ["builds:create", "A plugin that newer versions of the CLI refuse. `siesta deploy --app NAME FOLDER`, the dashboard's Deploy tab, or the API: `POST /sources`, `PUT`, `POST /apps/NAME/builds`."],
+  ["container:push", "The CLI makes the registry's name out of `HEROKU_HOST` and fails. Deploy the folder."],
+  ["ps:exec", "Goes to a fixed host. `heroku run bash`, or the console in the dashboard."],
+  ["status", "Asks Heroku's own status page. `siesta status`, or the dashboard."],
+  ["apps:errors", "Asks a fixed metrics host. `heroku logs`, and the Activity page."],
+  ["ps:autoscale:enable", "There is one dyno a process type."],
+  ["ci", "Heroku CI is not offered. `Wait for CI` on the Deploy tab follows GitHub's checks."],
+  ["notifications", "Asks a fixed host. Webhooks: `heroku webhooks:add`."],
+  ["redis:info", "There is no Redis add-on."],
+  ["keys:add", "There is no SSH: git goes over https with your API key. The server says so."],
+  ["certs:add", "A certificate for all hosts is set by the operator (`SIESTA_TLS_CERT`, `SIESTA_TLS_KEY`). The server says so."],
+  ...["run", "run:inside", "run:detached"].map((name) => [name, LATER]),
+  ...["drains:add", "drains:remove"].map((name) => [name, LATER]),
+  ...`addons addons:create addons:info addons:destroy addons:upgrade addons:attach addons:detach addons:plans addons:services addons:docs addons:wait
+    pg:info pg:wait pg:psql pg:ps pg:credentials:url pg:backups pg:backups:capture pg:backups:url pg:backups:schedule pg:backups:schedules pg:reset`
+    .split(/\s+/)
+    .map((name) => [name, LATER]),
+  ...["auth:login", "auth:logout", "authorizations:info", "authorizations:revoke", "apps:transfer", "apps:stacks:set", "access:add", "access:remove"].map((name) => [name, LATER]),
+  ...["features:info", "features:enable", "features:disable", "domains:add", "domains:info", "domains:remove", "domains:wait", "domains:clear", "certs"].map((name) => [name, LATER]),
+  ...`webhooks webhooks:add webhooks:info webhooks:update webhooks:remove webhooks:deliveries webhooks:events`.split(/\s+/).map((name) => [name, LATER]),
+  ...`buildpacks buildpacks:add buildpacks:set buildpacks:clear pipelines pipelines:create pipelines:add pipelines:info pipelines:promote
+    pipelines:remove pipelines:rename pipelines:update pipelines:destroy git:clone`
+    .split(/\s+/)
+    .map((name) => [name, LATER]),
+];
+
+const A = ["--app", "tienda"];
+const equal = assert.deepEqual;
+const app = async ({ api }) => (await api("/apps/tienda")).json;
+const newest = async ({ api }) => (await api("/apps/tienda/releases", { headers: { range: "version ..; order=desc,max=1" } })).json[0];
+const dyno = async ({ api }, type = "web") => (await api("/apps/tienda/dynos")).json.find((one) => one.type === type);
+
+/** Asks the app for its front page, waking it. */
+function visit({ port }, host = "tienda.localhost") {
+  return new Promise((resolve, reject) => {
+    const asked = request({ host: "127.0.0.1", port, path: "/", headers: { host: `${host}:${port}` } }, (answer) => {
+      let body = "";
+      answer.on("data", (chunk) => (body += chunk));
+      answer.on("end", () => resolve({ status: answer.statusCode, body }));
+    });
+    asked.on("error", reject);
+    asked.end();
+  });
+}
+
+export const commands = [
+  // --- who I am
+  { name: "auth:whoami", args: ["auth:whoami"], says: /^ana@example\.org$/m, effectText: "prints the account's address" },
+  { name: "auth:token", args: ["auth:token"], effectText: "prints the key", effect: ({ key }, { out }) => assert.ok(out.includes(key)) },
+  { name: "authorizations", args: ["authorizations"], effectText: "lists the API tokens", says: /HRKU|API token|CLI|[0-9a-f-]{36}/i },
+  {
+    name: "authorizations:create",
+    args: ["authorizations:create", "-d", "robot"],
+    says: /robot/,
+    effectText: "a new token that works",
+    effect: async (world, { out }) => {
+      const token = out.match(/HRKU-\S+/)[0];
+      const answer = await fetch(`http://localhost:${world.port}/account`, { headers: { authorization: `Bearer ${token}` } });
+      equal(answer.status, 200);
+    },
+  },
+
+  // --- apps
+  {
+    name: "apps:create",
+    args: ["apps:create", "tienda"],
+    says: [/tienda/, /http:\/\/tienda\.localhost:\d+\//],
+    effectText: "the app is there",
+    effect: async (world) => equal((await app(world)).name, "tienda"),
+  },
+  { name: "apps:create", args: ["apps:create", "tienda"], fails: true, says: /Name is already taken/, effectText: "a taken name is refused in Heroku's words" },
+  { name: "apps", args: ["apps"], says: /ana@example\.org Apps[\s\S]*tienda/, effectText: "lists it" },
+  { name: "apps", args: ["apps", "--all"], says: /tienda/ },
+  { name: "apps:info", args: ["apps:info", ...A], says: [/Owner:\s+ana@example\.org/, /Web URL:\s+http:\/\/tienda\.localhost/], effectText: "owner, address, stack, sizes" },
+  { name: "apps:stacks", args: ["apps:stacks", ...A], says: /siesta-12/, effectText: "the one stack" },
+  {
+    name: "git:remote",
+    args: ["git:remote", ...A],
+    effectText: "adds the remote",
+    first: ({ heroku, example }) => {
+      const folder = join(heroku.home, "work");
+      mkdirSync(folder, { recursive: true });
+      execFileSync("cp", ["-r", `${example}.`, folder]);
+      execFileSync("git", ["init", "-q", "-b", "main", folder], { env: heroku.env });
+    },
+    options: ({ heroku }) => ({ cwd: join(heroku.home, "work") }),
+    effect: ({ heroku, tls }) => {
+      const url = execFileSync("git", ["-C", join(heroku.home, "work"), "remote", "get-url", "heroku"], { encoding: "utf8", env: heroku.env }).trim();
+      equal(url, `https://localhost:${tls}/tienda.git`);
+    },
+  },
+
+  // --- config, before anything is deployed
+  {
+    name: "config:set",
+    args: ["config:set", "SALUDO=hola mundo", "VACIA=", ...A],
+    says: /v\d+/,
+    effectText: "a release with the values",
+    effect: async (world) => {
+      equal((await world.api("/apps/tienda/config-vars")).json, { SALUDO: "hola mundo", VACIA: "" });
+      assert.match((await newest(world)).description, /^Set .*config vars$/);
+    },
+  },
+  { name: "config", args: ["config", ...A], says: /SALUDO:\s+hola mundo/, effectText: "lists them" },
+  { name: "config:get", args: ["config:get", "SALUDO", ...A], says: /^hola mundo$/m, effectText: "prints one value" },
+  {
+    name: "config:unset",
+    args: ["config:unset", "VACIA", ...A],
+    effectText: "takes one away",
+    effect: async ({ api }) => equal((await api("/apps/tienda/config-vars")).json, { SALUDO: "hola mundo" }),
+  },
+
+  // --- releases and dynos of a deployed app
+  {
+    name: "releases",
+    args: ["releases", ...A],
+    says: [/Current: v\d+/, /Deploy/],
+    effectText: "versions, what they were, by whom",
+    first: ({ server, example }) => server.siesta(["deploy", "--app", "tienda", "--version", "primera", example]),
+  },
+  { name: "releases:info", args: ["releases:info", ...A], says: [/Release v\d+/, /By:\s+ana@example\.org/], effectText: "the newest" },
+  { name: "releases:info", args: ["releases:info", "v1", ...A], says: /Release v1/, effectText: "one by its number" },
+  { name: "releases:output", args: ["releases:output", ...A], says: /no release output|Release/i, effectText: "says that there is none" },
+  {
+    name: "ps",
+    args: ["ps", ...A],
+    says: /=== web[\s\S]*web\.1: up/,
+    effectText: "the dyno's state",
+    first: async (world) => eventually(async () => equal([(await visit(world)).status, (await dyno(world)).state], [200, "up"])),
+  },
+  { name: "ps:scale", args: ["ps:scale", ...A], says: /web=1/, effectText: "shows the formation" },
+  {
+    name: "ps:scale",
+    args: ["ps:scale", "worker=1", ...A],
+    says: /worker at 1/,
+    effectText: "starts a dyno",
+    effect: (world) => eventually(async () => equal((await dyno(world, "worker")).state, "up")),
+  },
+  {
+    name: "ps:scale",
+    args: ["ps:scale", "worker-1", ...A],
+    effectText: "takes signs",
+    effect: (world) => eventually(async () => equal(await dyno(world, "worker"), undefined)),
+  },
+  { name: "ps:type", args: ["ps:type", ...A], says: /web/, effectText: "shows the size" },
+  {
+    name: "ps:restart",
+    args: ["ps:restart", ...A],
+    effectText: "a new dyno runs",
+    first: async (world) => {
+      await eventually(async () => equal((await dyno(world)).state, "up"));
+      world.before = (await dyno(world)).id;
+    },
+    effect: (world) =>
+      eventually(async () => {
+        const now = await dyno(world);
+        assert.notEqual(now?.id, world.before);
+        equal(now?.state, "up");
+      }),
+  },
+  { name: "ps:restart", args: ["ps:restart", "web.1", ...A], effectText: "one dyno by name" },
+  { name: "ps:wait", args: ["ps:wait", ...A], effectText: "ends when all dynos have the newest release" },
+  {
+    name: "ps:stop",
+    args: ["ps:stop", "web.1", ...A],
+    effectText: "the dyno is stopped",
+    first: (world) => eventually(async () => equal((await dyno(world)).state, "up")),
+    effect: (world) => eventually(async () => assert.notEqual((await dyno(world))?.state, "up")),
+  },
+  {
+    name: "releases:rollback",
+    args: ["releases:rollback", ...A],
+    says: /Rolling back/,
+    effectText: "a new release with the old config",
+    first: async ({ api }) => equal((await api("/apps/tienda/config-vars", { method: "PATCH", body: { ROTO: "1" } })).status, 200),
+    effect: async (world) => {
+      assert.match((await newest(world)).description, /^Rollback to v\d+$/);
+      equal((await world.api("/apps/tienda/config-vars")).json.ROTO, undefined);
+    },
+  },
+
+  // --- logs
+  {
+    name: "logs",
+    args: ["logs", ...A],
+    says: [/heroku\[web\.1\]: /, /app\[api\]: /],
+    effectText: "the last lines of all sources",
+    first: (world) => eventually(async () => equal((await visit(world)).status, 200)),
+  },
+  { name: "logs", args: ["logs", "--dyno-name", "web", "--source", "heroku", "-n", "5", ...A], says: /heroku\[web\.1\]/, effectText: "filters", skip: ({ version }) => !version.startsWith("11.") && "other flags" },
+  {
+    name: "logs",
+    args: ["logs", "--tail", ...A],
+    effectText: "`--tail` shows a request as it comes",
+    first: async (world) => {
+      world.knock = setInterval(() => void visit(world, "tienda.localhost").catch(() => {}), 500);
+    },
+    options: () => ({ until: /heroku\[router\]: at=info method=GET/ }),
+    effect: (world, done) => {
+      clearInterval(world.knock);
+      assert.ok(done.stopped, done.all);
+    },
+  },
+
+  // --- settings
+  {
+    name: "maintenance:on",
+    args: ["maintenance:on", ...A],
+    effectText: "visitors get 503",
+    effect: async (world) => equal((await visit(world)).status, 503),
+  },
+  { name: "maintenance", args: ["maintenance", ...A], says: /^on$/m, effectText: "says whether it is on" },
+  { name: "maintenance:off", args: ["maintenance:off", ...A], effectText: "visitors get the app", effect: (world) => eventually(async () => equal((await visit(world)).status, 200)) },
+  { name: "domains", args: ["domains", ...A], says: /tienda\.localhost/, effectText: "the app's host names" },
+  { name: "access", args: ["access", ...A], says: /ana@example\.org/, effectText: "who may touch the app" },
+  { name: "features", args: ["features", ...A], effectText: "the app's features" },
+  { name: "labs", args: ["labs", ...A], effectText: "account and app features" },
+  { name: "drains", args: ["drains", ...A], effectText: "the app's drains" },
+
+  // --- lists of what there is
+  { name: "keys", args: ["keys"], says: /no SSH keys/i, effectText: "none: git goes over https" },
+  { name: "regions", args: ["regions"], says: /us/, effectText: "this server" },
+  { name: "teams", args: ["teams"], effectText: "none" },
+  { name: "spaces", args: ["spaces"], fails: true, says: /do not have access to any spaces/, effectText: "none" },
+  { name: "clients", args: ["clients"], says: /No OAuth clients/i, effectText: "none" },
+  { name: "usage:addons", args: ["usage:addons", ...A], effectText: "none" },
+  {
+    name: "local",
+    args: ["local", "--procfile", "Procfile.local", "uno"],
+    effectText: "runs the Procfile on this machine",
+    first: ({ heroku }) => writeFileSync(join(heroku.home, "Procfile.local"), "uno: echo desde-local\n"),
+    says: /desde-local/,
+    options: () => ({ until: /desde-local/ }),
+  },
+  { name: "local:run", args: ["local:run", "echo", "aqui"], says: /aqui/, effectText: "one command with the local environment" },
+
+  // --- the end
+  {
+    name: "apps:rename",
+    args: ["apps:rename", "tienda-dos", ...A],
+    effectText: "answers under its new name",
+    effect: async (world) => {
+      equal((await world.api("/apps/tienda-dos")).status, 200);
+      equal((await world.api("/apps/tienda")).status, 404);
+      await eventually(async () => equal((await visit(world, "tienda-dos.localhost")).status, 200));
+    },
+  },
+  {
+    name: "apps:destroy",
+    args: ["apps:destroy", "--app", "tienda-dos", "--confirm", "tienda-dos"],
+    effectText: "nothing of it is left",
+    effect: async (world) => {
+      equal((await world.api("/apps/tienda-dos")).status, 404);
+      const instance = JSON.parse(world.server.siesta(["status"])).instance;
+      equal(execFileSync("docker", ["ps", "-q", "--filter", `label=siesta.instance=${instance}`], { encoding: "utf8" }), "");
+    },
+  },
+];

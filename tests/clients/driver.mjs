@@ -1,0 +1,84 @@
+// Runs the official CLI as a person does: a home folder of its own, the variables `siesta proxy` prints.
+
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+/** What one command of the CLI did. */
+export class Driver {
+  constructor({ program, variables }) {
+    this.home = mkdtempSync(join(tmpdir(), "siesta-cli-"));
+    this.program = program;
+    this.env = {
+      PATH: `${join(this.home, "bin")}:${process.env.PATH}`,
+      HOME: this.home,
+      XDG_DATA_HOME: join(this.home, "data"),
+      TERM: "xterm",
+      HEROKU_NETRC_WRITE: "true",
+      DISABLE_TELEMETRY: "true",
+      HEROKU_SKIP_ANALYTICS: "1",
+      HEROKU_DISABLE_AUTOUPDATE: "1",
+      HEROKU_SKIP_NEW_VERSION_CHECK: "true",
+      GIT_TERMINAL_PROMPT: "0",
+      ...variables,
+    };
+  }
+
+  /** Runs `heroku ARGS`; `until` ends a command that goes on for ever once its output matches. */
+  run(args, { input = "", until, cwd = this.home, env = {} } = {}) {
+    return this.start(process.execPath, [this.program, ...args], { input, until, cwd, env });
+  }
+
+  /** Runs any program in the same surroundings. */
+  start(program, args, { input = "", until, cwd = this.home, env = {}, patience = 120_000 } = {}) {
+    return new Promise((resolve, reject) => {
+      const child = spawn(program, args, { cwd, env: { ...this.env, ...env }, detached: true });
+      const done = { out: "", err: "", code: null };
+      const kill = () => {
+        try {
+          process.kill(-child.pid, "SIGKILL");
+        } catch {
+          // It has ended.
+        }
+      };
+      const timer = setTimeout(() => {
+        done.err += "\n[no end in time]";
+        kill();
+      }, patience);
+      const heard = (stream) => (chunk) => {
+        done[stream] += chunk;
+        if (until?.test(done.out + done.err)) {
+          done.stopped = true;
+          kill();
+        }
+      };
+      child.stdout.on("data", heard("out"));
+      child.stderr.on("data", heard("err"));
+      child.stdin.on("error", () => {});
+      child.stdin.end(input);
+      child.once("error", reject);
+      child.once("close", (code) => {
+        clearTimeout(timer);
+        resolve({ ...done, code: done.stopped ? 0 : code, all: done.out + done.err });
+      });
+    });
+  }
+
+  remove() {
+    rmSync(this.home, { recursive: true, force: true });
+  }
+}
+
+/** Asks again until the answer is there; the last complaint when it never comes. */
+export async function eventually(ask, patience = 60_000) {
+  const end = Date.now() + patience;
+  for (;;) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (Date.now() > end) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+  }
+}
