@@ -5,6 +5,7 @@
 
 mod attempts;
 mod claim;
+mod collaborators;
 mod links;
 mod password;
 mod sessions;
@@ -25,7 +26,7 @@ use crate::{
 use attempts::Attempts;
 use password::Hasher;
 
-pub use crate::domain::user::{Session, SignUp, Token, User};
+pub use crate::domain::user::{Collaborator, Session, SignUp, Token, User};
 pub use password::PasswordError;
 
 /// What can go wrong with accounts.
@@ -52,6 +53,12 @@ pub enum AccountError {
     NoSuchUser,
     #[error("Couldn't find that token.")]
     NoSuchToken,
+    #[error("Nobody has an account with the address {0} on this server. Invite them first.")]
+    NotAnAccount(Email),
+    #[error("The owner of an app has every right already.")]
+    IsOwner,
+    #[error("Couldn't find that collaborator.")]
+    NoSuchCollaborator,
     #[error("This account is suspended.")]
     Suspended,
     #[error(transparent)]

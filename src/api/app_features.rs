@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     api::Route,
-    http::{AppAccess, Json},
+    http::{Json, Viewer},
 };
 
 pub fn routes() -> Vec<Route> {
@@ -17,10 +17,10 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-async fn empty(_: AppAccess) -> Json<Value> {
+async fn empty(_: Viewer) -> Json<Value> {
     Json(json!([]))
 }
 
-async fn usage(_: AppAccess) -> Json<Value> {
+async fn usage(_: Viewer) -> Json<Value> {
     Json(json!({ "addons": [] }))
 }

@@ -17,7 +17,7 @@ use crate::{
     },
     apps::App,
     domain::{AppName, user::Actor},
-    http::{AppAccess, CurrentUser, Fault, Json},
+    http::{CurrentUser, Deployer, Fault, Json, Owning, Viewer},
 };
 
 pub fn routes() -> Vec<Route> {
@@ -87,7 +87,7 @@ async fn create(State(api): State<Api>, CurrentUser(user): CurrentUser, Json(new
 
 async fn all(State(api): State<Api>, CurrentUser(user): CurrentUser, headers: HeaderMap) -> Result<Response, Fault> {
     let mut shapes = Vec::new();
-    for app in api.reader.apps_of(user.id).await? {
+    for app in api.reader.apps_open_to(user.id).await? {
         shapes.push(shape(&api, &app).await?);
     }
     list(&headers, &["name", "id", "created_at", "updated_at"], shapes)
@@ -103,7 +103,7 @@ async fn all_of(
     all(State(api), CurrentUser(user), headers).await
 }
 
-async fn show(State(api): State<Api>, access: AppAccess) -> Result<Json<Value>, Fault> {
+async fn show(State(api): State<Api>, access: Viewer) -> Result<Json<Value>, Fault> {
     Ok(Json(shape(&api, &access.app).await?))
 }
 
@@ -114,8 +114,8 @@ struct Changes {
     build_stack: Option<Reference>,
 }
 
-async fn update(State(api): State<Api>, access: AppAccess, Json(changes): Json<Changes>) -> Result<Json<Value>, Fault> {
-    let AppAccess { mut app, by } = access;
+async fn update(State(api): State<Api>, access: Deployer, Json(changes): Json<Changes>) -> Result<Json<Value>, Fault> {
+    let Deployer { mut app, by } = access;
     if let Some(Reference(stack)) = changes.build_stack
         && stack != app.stack
         && stack != id_of("stack", &app.stack).to_string()
@@ -124,6 +124,9 @@ async fn update(State(api): State<Api>, access: AppAccess, Json(changes): Json<C
     }
     let name: Option<AppName> = changes.name.map(|name| name.parse()).transpose()?;
     if let Some(name) = name.filter(|name| *name != app.name) {
+        if app.owner_id != by.id {
+            return Err(Fault::forbidden(format!("Only the owner of {} may rename it.", app.name)));
+        }
         app = api.apps.rename(app.id, name, &by).await?;
     }
     if let Some(on) = changes.maintenance.filter(|on| *on != app.maintenance) {
@@ -138,8 +141,8 @@ struct Confirmation {
 }
 
 /// Answers with the app as it was. A `confirm` that names another app stops it.
-async fn destroy(State(api): State<Api>, access: AppAccess, Json(body): Json<Confirmation>) -> Result<Json<Value>, Fault> {
-    let AppAccess { app, by } = access;
+async fn destroy(State(api): State<Api>, access: Owning, Json(body): Json<Confirmation>) -> Result<Json<Value>, Fault> {
+    let Owning { app, by } = access;
     if body.confirm.is_some_and(|name| name != app.name.as_str()) {
         return Err(Fault {
             status: StatusCode::LOCKED,

@@ -23,7 +23,7 @@ use crate::{
     },
     apps::App,
     builder::{Build, BuildSource, OutputItem},
-    http::{AppAccess, Fault, Json},
+    http::{Deployer, Fault, Json, Viewer},
 };
 
 /// Builds a list goes back to.
@@ -71,12 +71,7 @@ struct New {
     source_blob: Blob,
 }
 
-async fn create(
-    State(api): State<Api>,
-    access: AppAccess,
-    base: BaseUrl,
-    Json(new): Json<New>,
-) -> Result<(StatusCode, Json<Value>), Fault> {
+async fn create(State(api): State<Api>, access: Deployer, base: BaseUrl, Json(new): Json<New>) -> Result<(StatusCode, Json<Value>), Fault> {
     let Blob { url, version } = new.source_blob;
     // Only what was uploaded here is built: the last part of the address is the capability.
     let token = url.split(['?', '#']).next().and_then(|path| path.split_once("/sources/")).map(|(_, token)| token);
@@ -90,7 +85,7 @@ async fn create(
     Ok((StatusCode::CREATED, Json(shape(&api, &base, &build, &token))))
 }
 
-async fn all(State(api): State<Api>, access: AppAccess, base: BaseUrl, headers: HeaderMap) -> Result<Response, Fault> {
+async fn all(State(api): State<Api>, access: Viewer, base: BaseUrl, headers: HeaderMap) -> Result<Response, Fault> {
     let builds = api.reader.builds(access.app.id, LISTED).await?;
     list(&headers, &["id", "created_at", "updated_at"], builds.iter().map(|build| listed(&api, &base, build)).collect())
 }
@@ -100,19 +95,14 @@ async fn named(api: &Api, app: &App, id: &str) -> Result<Build, Fault> {
     api.reader.build(id).await?.filter(|build| build.app_id == app.id).ok_or_else(|| Fault::not_found("build"))
 }
 
-async fn show(
-    State(api): State<Api>,
-    access: AppAccess,
-    base: BaseUrl,
-    Path((_, id)): Path<(String, String)>,
-) -> Result<Json<Value>, Fault> {
+async fn show(State(api): State<Api>, access: Viewer, base: BaseUrl, Path((_, id)): Path<(String, String)>) -> Result<Json<Value>, Fault> {
     let build = named(&api, &access.app, &id).await?;
     Ok(Json(listed(&api, &base, &build)))
 }
 
 async fn cancel(
     State(api): State<Api>,
-    access: AppAccess,
+    access: Deployer,
     base: BaseUrl,
     Path((_, id)): Path<(String, String)>,
 ) -> Result<Json<Value>, Fault> {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::{
     api::{Api, Route, releases::named},
     domain::{ConfigKey, ConfigVars},
-    http::{AppAccess, Fault, Json},
+    http::{Deployer, Fault, Json},
 };
 
 pub fn routes() -> Vec<Route> {
@@ -27,11 +27,11 @@ fn shape(vars: &ConfigVars) -> Json<Value> {
     Json(Value::Object(map))
 }
 
-async fn show(State(api): State<Api>, access: AppAccess) -> Result<Json<Value>, Fault> {
+async fn show(State(api): State<Api>, access: Deployer) -> Result<Json<Value>, Fault> {
     Ok(shape(&api.releases.config(access.app.id).await?))
 }
 
-async fn update(State(api): State<Api>, access: AppAccess, Json(body): Json<Map<String, Value>>) -> Result<Json<Value>, Fault> {
+async fn update(State(api): State<Api>, access: Deployer, Json(body): Json<Map<String, Value>>) -> Result<Json<Value>, Fault> {
     let mut changes: BTreeMap<ConfigKey, Option<SecretString>> = BTreeMap::new();
     for (key, value) in body {
         let value = match value {
@@ -49,7 +49,7 @@ async fn update(State(api): State<Api>, access: AppAccess, Json(body): Json<Map<
     Ok(shape(&api.releases.config(access.app.id).await?))
 }
 
-async fn of_release(State(api): State<Api>, access: AppAccess, Path((_, release)): Path<(String, String)>) -> Result<Json<Value>, Fault> {
+async fn of_release(State(api): State<Api>, access: Deployer, Path((_, release)): Path<(String, String)>) -> Result<Json<Value>, Fault> {
     let release = named(&api, &access.app, &release).await?;
     Ok(shape(&api.releases.config_of(release.id).await?))
 }

@@ -14,7 +14,7 @@ use crate::{
         reference::{app_reference, id_of},
     },
     apps::App,
-    http::{AppAccess, Fault, Json},
+    http::{Fault, Json, Viewer},
 };
 
 pub fn routes() -> Vec<Route> {
@@ -38,11 +38,11 @@ fn shape(api: &Api, app: &App) -> Value {
     })
 }
 
-async fn all(State(api): State<Api>, access: AppAccess, headers: HeaderMap) -> Result<Response, Fault> {
+async fn all(State(api): State<Api>, access: Viewer, headers: HeaderMap) -> Result<Response, Fault> {
     list(&headers, &["id", "hostname"], vec![shape(&api, &access.app)])
 }
 
-async fn show(State(api): State<Api>, access: AppAccess, Path((_, named)): Path<(String, String)>) -> Result<Json<Value>, Fault> {
+async fn show(State(api): State<Api>, access: Viewer, Path((_, named)): Path<(String, String)>) -> Result<Json<Value>, Fault> {
     let domain = shape(&api, &access.app);
     let matches = domain["id"] == named.as_str() || domain["hostname"] == named.as_str();
     if matches { Ok(Json(domain)) } else { Err(Fault::not_found("domain")) }

@@ -12,7 +12,7 @@ use crate::{
     apps::App,
     domain::DynoId,
     dynos::{DynoView, Which},
-    http::{AppAccess, Fault, Json},
+    http::{Deployer, Fault, Json, Viewer},
 };
 
 pub fn routes() -> Vec<Route> {
@@ -52,7 +52,7 @@ fn shape(api: &Api, app: &App, dyno: &DynoView) -> Value {
     })
 }
 
-async fn all(State(api): State<Api>, access: AppAccess, headers: HeaderMap) -> Result<Response, Fault> {
+async fn all(State(api): State<Api>, access: Viewer, headers: HeaderMap) -> Result<Response, Fault> {
     let dynos = views(&api, &access.app);
     list(&headers, &["name", "id", "created_at", "updated_at"], dynos.iter().map(|dyno| shape(&api, &access.app, dyno)).collect())
 }
@@ -64,16 +64,16 @@ fn find(api: &Api, app: &App, named: &str) -> Result<DynoView, Fault> {
     views(api, app).into_iter().find(is).ok_or_else(|| Fault::not_found("dyno"))
 }
 
-async fn show(State(api): State<Api>, access: AppAccess, Path((_, named)): Path<(String, String)>) -> Result<Json<Value>, Fault> {
+async fn show(State(api): State<Api>, access: Viewer, Path((_, named)): Path<(String, String)>) -> Result<Json<Value>, Fault> {
     let dyno = find(&api, &access.app, &named)?;
     Ok(Json(shape(&api, &access.app, &dyno)))
 }
 
-async fn run(_: AppAccess) -> Fault {
+async fn run(_: Deployer) -> Fault {
     Fault::invalid("One-off dynos (`run`) are not available on this server yet. Add the command to your Procfile and scale it instead.")
 }
 
-async fn restart_all(State(api): State<Api>, access: AppAccess) -> Done {
+async fn restart_all(State(api): State<Api>, access: Deployer) -> Done {
     api.dynos.restart(access.app.id, Which::All).await?;
     Ok((ACCEPTED, Json(json!({}))))
 }
@@ -89,22 +89,22 @@ fn which(api: &Api, app: &App, named: &str) -> Result<Which, Fault> {
     }
 }
 
-async fn restart(State(api): State<Api>, access: AppAccess, Path((_, named)): Path<(String, String)>) -> Done {
+async fn restart(State(api): State<Api>, access: Deployer, Path((_, named)): Path<(String, String)>) -> Done {
     api.dynos.restart(access.app.id, which(&api, &access.app, &named)?).await?;
     Ok((ACCEPTED, Json(json!({}))))
 }
 
-async fn stop(State(api): State<Api>, access: AppAccess, Path((_, named)): Path<(String, String)>) -> Done {
+async fn stop(State(api): State<Api>, access: Deployer, Path((_, named)): Path<(String, String)>) -> Done {
     api.dynos.stop(access.app.id, which(&api, &access.app, &named)?).await?;
     Ok((ACCEPTED, Json(json!({}))))
 }
 
-async fn restart_type(State(api): State<Api>, access: AppAccess, Path((_, named)): Path<(String, String)>) -> Done {
+async fn restart_type(State(api): State<Api>, access: Deployer, Path((_, named)): Path<(String, String)>) -> Done {
     api.dynos.restart(access.app.id, Which::Type(named.parse()?)).await?;
     Ok((ACCEPTED, Json(json!({}))))
 }
 
-async fn stop_type(State(api): State<Api>, access: AppAccess, Path((_, named)): Path<(String, String)>) -> Done {
+async fn stop_type(State(api): State<Api>, access: Deployer, Path((_, named)): Path<(String, String)>) -> Done {
     api.dynos.stop(access.app.id, Which::Type(named.parse()?)).await?;
     Ok((ACCEPTED, Json(json!({}))))
 }

@@ -10,7 +10,7 @@ use crate::{
     api::{Api, Route},
     apps::App,
     domain::{Timestamp, feature::Feature},
-    http::{AppAccess, Fault, Json},
+    http::{Deployer, Fault, Json, Viewer},
 };
 
 pub fn routes() -> Vec<Route> {
@@ -57,11 +57,11 @@ fn find(named: &str) -> Result<(usize, Feature), Fault> {
     Feature::ALL.into_iter().enumerate().find(is).ok_or_else(|| Fault::not_found("feature"))
 }
 
-async fn all(State(api): State<Api>, AppAccess { app, .. }: AppAccess) -> Result<Json<Value>, Fault> {
+async fn all(State(api): State<Api>, Viewer { app, .. }: Viewer) -> Result<Json<Value>, Fault> {
     Ok(Json(shapes(&api, &app).await?.into()))
 }
 
-async fn show(State(api): State<Api>, access: AppAccess, Path((_, named)): Path<(String, String)>) -> Result<Json<Value>, Fault> {
+async fn show(State(api): State<Api>, access: Viewer, Path((_, named)): Path<(String, String)>) -> Result<Json<Value>, Fault> {
     let (at, _) = find(&named)?;
     Ok(Json(shapes(&api, &access.app).await?.swap_remove(at)))
 }
@@ -73,7 +73,7 @@ struct Update {
 
 async fn update(
     State(api): State<Api>,
-    access: AppAccess,
+    access: Deployer,
     Path((_, named)): Path<(String, String)>,
     Json(Update { enabled }): Json<Update>,
 ) -> Result<Json<Value>, Fault> {

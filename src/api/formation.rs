@@ -17,7 +17,7 @@ use crate::{
     apps::App,
     domain::{ProcessType, formation::Quantity},
     dynos::FormationRow,
-    http::{AppAccess, Fault, Json},
+    http::{Deployer, Fault, Json, Viewer},
 };
 
 pub fn routes() -> Vec<Route> {
@@ -42,7 +42,7 @@ fn shape(api: &Api, app: &App, row: &FormationRow) -> Value {
     })
 }
 
-async fn all(State(api): State<Api>, access: AppAccess, headers: HeaderMap) -> Result<Response, Fault> {
+async fn all(State(api): State<Api>, access: Viewer, headers: HeaderMap) -> Result<Response, Fault> {
     let rows = api.dynos.formation(access.app.id).await?;
     list(&headers, &["type", "id", "created_at", "updated_at"], rows.iter().map(|row| shape(&api, &access.app, row)).collect())
 }
@@ -56,7 +56,7 @@ fn find<'a>(rows: &'a [FormationRow], named: &str) -> Result<&'a FormationRow, F
     })
 }
 
-async fn show(State(api): State<Api>, access: AppAccess, Path((_, named)): Path<(String, String)>) -> Result<Json<Value>, Fault> {
+async fn show(State(api): State<Api>, access: Viewer, Path((_, named)): Path<(String, String)>) -> Result<Json<Value>, Fault> {
     let rows = api.dynos.formation(access.app.id).await?;
     Ok(Json(shape(&api, &access.app, find(&rows, &named)?)))
 }
@@ -96,13 +96,13 @@ struct Changes {
     updates: Vec<TypedChange>,
 }
 
-async fn update(State(api): State<Api>, access: AppAccess, Json(changes): Json<Changes>) -> Result<Json<Value>, Fault> {
+async fn update(State(api): State<Api>, access: Deployer, Json(changes): Json<Changes>) -> Result<Json<Value>, Fault> {
     apply(&api, &access, changes.updates).await.map(|rows| Json(Value::Array(rows)))
 }
 
 async fn update_one(
     State(api): State<Api>,
-    access: AppAccess,
+    access: Deployer,
     Path((_, named)): Path<(String, String)>,
     Json(change): Json<Change>,
 ) -> Result<Json<Value>, Fault> {
@@ -111,7 +111,7 @@ async fn update_one(
 }
 
 /// All changes or none; answers with the rows that were named.
-async fn apply(api: &Api, access: &AppAccess, updates: Vec<TypedChange>) -> Result<Vec<Value>, Fault> {
+async fn apply(api: &Api, access: &Deployer, updates: Vec<TypedChange>) -> Result<Vec<Value>, Fault> {
     let rows = api.dynos.formation(access.app.id).await?;
     let mut named: Vec<ProcessType> = Vec::new();
     let mut changes: Vec<(ProcessType, Quantity)> = Vec::new();

@@ -24,7 +24,7 @@ use crate::{
         reference::BaseUrl,
     },
     domain::{LogLine, Timestamp, log_line::Source},
-    http::{AppAccess, Fault, Json},
+    http::{Fault, Json, Viewer},
     logs::{Filter, KEPT_LINES, TailItem, tail_overflow},
 };
 
@@ -48,12 +48,7 @@ struct New {
     tail: Option<bool>,
 }
 
-async fn create(
-    State(api): State<Api>,
-    access: AppAccess,
-    base: BaseUrl,
-    Json(new): Json<New>,
-) -> Result<(StatusCode, Json<Value>), Fault> {
+async fn create(State(api): State<Api>, access: Viewer, base: BaseUrl, Json(new): Json<New>) -> Result<(StatusCode, Json<Value>), Fault> {
     let source = match new.source.as_deref() {
         None | Some("") => None,
         Some("app") => Some(Source::App),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     api::{Api, Route, account::require_self},
-    http::{AppAccess, CurrentUser, Fault, Json},
+    http::{CurrentUser, Fault, Json, Viewer},
 };
 
 pub fn routes() -> Vec<Route> {
@@ -16,7 +16,7 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-async fn of_app(State(api): State<Api>, access: AppAccess) -> Result<Json<Value>, Fault> {
+async fn of_app(State(api): State<Api>, access: Viewer) -> Result<Json<Value>, Fault> {
     let status = api.dynos.status(access.app.id).ok_or_else(|| Fault::not_found("app"))?;
     let quota = status.borrow().quota;
     Ok(Json(json!({ "allow_until": quota.allow_until, "deny_until": quota.deny_until })))

@@ -16,7 +16,7 @@ use crate::{
     },
     apps::App,
     domain::Version,
-    http::{AppAccess, Fault, Json},
+    http::{Deployer, Fault, Json, Viewer},
     releases::Release,
 };
 
@@ -58,12 +58,12 @@ pub async fn named(api: &Api, app: &App, named: &str) -> Result<Release, Fault> 
     found.ok_or_else(|| Fault::not_found("release"))
 }
 
-async fn all(State(api): State<Api>, access: AppAccess, headers: HeaderMap) -> Result<Response, Fault> {
+async fn all(State(api): State<Api>, access: Viewer, headers: HeaderMap) -> Result<Response, Fault> {
     let releases = api.reader.releases(access.app.id).await?;
     list(&headers, &["version", "id", "created_at", "updated_at"], releases.iter().map(|release| shape(&access.app, release)).collect())
 }
 
-async fn show(State(api): State<Api>, access: AppAccess, Path((_, release)): Path<(String, String)>) -> Result<Json<Value>, Fault> {
+async fn show(State(api): State<Api>, access: Viewer, Path((_, release)): Path<(String, String)>) -> Result<Json<Value>, Fault> {
     let release = named(&api, &access.app, &release).await?;
     Ok(Json(shape(&access.app, &release)))
 }
@@ -73,7 +73,7 @@ struct Wanted {
     release: Option<Reference>,
 }
 
-async fn roll_back(State(api): State<Api>, access: AppAccess, Json(wanted): Json<Wanted>) -> Result<(StatusCode, Json<Value>), Fault> {
+async fn roll_back(State(api): State<Api>, access: Deployer, Json(wanted): Json<Wanted>) -> Result<(StatusCode, Json<Value>), Fault> {
     let Some(Reference(to)) = wanted.release else {
         return Err(Fault::invalid("Name the release to roll back to: {\"release\": \"v12\"}. To release new code, make a build."));
     };

@@ -7,14 +7,14 @@ use serde_json::{Map, Value, json};
 use crate::{
     api::{Api, Route, apps::stack_reference},
     domain::SlugId,
-    http::{AppAccess, Fault, Json},
+    http::{Fault, Json, Viewer},
 };
 
 pub fn routes() -> Vec<Route> {
     vec![Route::new(Method::GET, "/apps/{app}/slugs/{slug}", show)]
 }
 
-async fn show(State(api): State<Api>, access: AppAccess, Path((_, id)): Path<(String, String)>) -> Result<Json<Value>, Fault> {
+async fn show(State(api): State<Api>, access: Viewer, Path((_, id)): Path<(String, String)>) -> Result<Json<Value>, Fault> {
     let id: SlugId = id.parse().map_err(|_| Fault::not_found("slug"))?;
     let slug = api.reader.slug(id).await?.filter(|slug| slug.app_id == access.app.id).ok_or_else(|| Fault::not_found("slug"))?;
     let types: Map<String, Value> = slug.process_types.iter().map(|(name, command)| (name.to_string(), command.into())).collect();

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::{
     api::{Api, Route, reference::BaseUrl},
     domain::{AppId, user::Actor},
-    http::{AppAccess, CurrentUser, Fault, Json},
+    http::{CurrentUser, Deployer, Fault, Json},
 };
 
 pub fn routes() -> Vec<Route> {
@@ -36,7 +36,7 @@ async fn create(State(api): State<Api>, CurrentUser(user): CurrentUser, base: Ba
     make(&api, &base, None, &Actor { id: user.id, email: user.email }).await
 }
 
-async fn create_for_app(State(api): State<Api>, access: AppAccess, base: BaseUrl) -> Result<(StatusCode, Json<Value>), Fault> {
+async fn create_for_app(State(api): State<Api>, access: Deployer, base: BaseUrl) -> Result<(StatusCode, Json<Value>), Fault> {
     make(&api, &base, Some(access.app.id), &access.by).await
 }
 

@@ -56,4 +56,24 @@ ids! {
     TokenId,
     /// A login of a browser.
     SessionId,
+    /// What one account may do with one app of another.
+    CollaboratorId,
+    /// An app on its way to another owner.
+    TransferId,
+    /// A host name of an app's own.
+    DomainId,
+    /// An address that is told what happens to an app.
+    WebhookId,
+    /// Something webhooks are told of.
+    WebhookEventId,
+    /// One event on its way to one webhook.
+    WebhookDeliveryId,
+    /// Apps in stages.
+    PipelineId,
+    /// An app's place in a pipeline.
+    CouplingId,
+    /// A slug on its way to other apps.
+    PromotionId,
+    /// One app that a promotion goes to.
+    PromotionTargetId,
 }

@@ -38,7 +38,7 @@ pub use plan::{Plan, SleepBy};
 pub use procfile::Procfile;
 pub use release::{ReleaseStatus, Version};
 pub use time::Timestamp;
-pub use user::Email;
+pub use user::{Email, Role};
 
 #[cfg(test)]
 mod properties;

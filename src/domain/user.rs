@@ -1,8 +1,8 @@
-//! People: e-mail addresses and who acts.
+//! People: e-mail addresses, who acts, and what they may do with an app.
 
 use std::{fmt, str::FromStr};
 
-use crate::domain::{SessionId, Timestamp, TokenId, UserId};
+use crate::domain::{CollaboratorId, SessionId, Timestamp, TokenId, UserId};
 
 /// An e-mail address as typed, trimmed: one `@`, something on both sides, plain printable ASCII without
 /// spaces and brackets, at most 254 characters. Compared without case by the store.
@@ -92,4 +92,49 @@ pub enum SignUp {
     Open,
     Closed,
     Invite,
+}
+
+/// What an account may do with an app; each includes the ones before it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// See the app, its builds, releases and logs; not the values of its config vars.
+    View,
+    /// Deploy, roll back, scale, run, change config vars and settings.
+    Deploy,
+    /// Rename, transfer and delete the app; say who else may touch it.
+    Owner,
+}
+
+impl Role {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::View => "view",
+            Role::Deploy => "deploy",
+            Role::Owner => "owner",
+        }
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+    /// A role that can be given away: `view` or `deploy`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "view" => Ok(Role::View),
+            "deploy" => Ok(Role::Deploy),
+            _ => Err("A collaborator's role is `view` or `deploy`.".to_owned()),
+        }
+    }
+}
+
+/// Somebody besides the owner who may touch an app.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Collaborator {
+    pub id: CollaboratorId,
+    pub user_id: UserId,
+    pub email: Email,
+    pub role: Role,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
 }

@@ -1,4 +1,5 @@
-//! Tenancy in a type: a handler that touches an app takes an `AppAccess`, never a name or an id.
+//! Tenancy in a type: a handler that touches an app takes an `AppAccess`, never a name or an id,
+//! and says in its type what the account must be allowed to do.
 
 use std::collections::HashMap;
 
@@ -7,20 +8,32 @@ use http::request::Parts;
 
 use crate::{
     apps::App,
-    domain::user::Actor,
+    domain::{Role, user::Actor},
     http::{CurrentUser, Fault},
     store::Reader,
 };
 
-/// The app named `{app}` in the path, and the account that may touch it. What is not yours and what
-/// is not there are the same 404.
+const VIEW: u8 = Role::View as u8;
+const DEPLOY: u8 = Role::Deploy as u8;
+const OWNER: u8 = Role::Owner as u8;
+
+/// The app named `{app}` in the path, and the account that may touch it: whoever has the role
+/// `NEEDS` or a greater one; without a word its owner alone. What you have no role on and what is
+/// not there are the same 404; a role that is too small is a 403.
 #[derive(Clone, Debug)]
-pub struct AppAccess {
+pub struct AppAccess<const NEEDS: u8 = OWNER> {
     pub app: App,
     pub by: Actor,
 }
 
-impl<S> FromRequestParts<S> for AppAccess
+/// Whoever may see the app.
+pub type Viewer = AppAccess<VIEW>;
+/// Whoever may deploy it, change its config vars and its formation.
+pub type Deployer = AppAccess<DEPLOY>;
+/// Its owner.
+pub type Owning = AppAccess<OWNER>;
+
+impl<S, const NEEDS: u8> FromRequestParts<S> for AppAccess<NEEDS>
 where
     S: Send + Sync,
     Reader: FromRef<S>,
@@ -31,7 +44,12 @@ where
         let CurrentUser(user) = CurrentUser::from_request_parts(parts, state).await?;
         let Path(path) = Path::<HashMap<String, String>>::from_request_parts(parts, state).await.map_err(|_| Fault::not_found("app"))?;
         let named = path.get("app").expect("a route of an app has {app} in its path");
-        let app = Reader::from_ref(state).accessible_app(user.id, named).await?.ok_or_else(|| Fault::not_found("app"))?;
+        let found = Reader::from_ref(state).accessible_app(user.id, named).await?;
+        let (app, role) = found.ok_or_else(|| Fault::not_found("app"))?;
+        if (role as u8) < NEEDS {
+            let needed = if NEEDS == OWNER { "Only its owner may do that" } else { "Ask its owner for the role `deploy`" };
+            return Err(Fault::forbidden(format!("Your role on the app {} is `{}`. {needed}.", app.name, role.as_str())));
+        }
         Ok(AppAccess { app, by: Actor { id: user.id, email: user.email } })
     }
 }

@@ -137,6 +137,8 @@ impl From<AccountError> for Fault {
             AccountError::AlreadyClaimed => Fault::conflict(message),
             AccountError::NoSuchUser => Fault::not_found("account"),
             AccountError::NoSuchToken => Fault::not_found("authorization"),
+            AccountError::NotAnAccount(_) | AccountError::IsOwner => Fault::invalid(message),
+            AccountError::NoSuchCollaborator => Fault::not_found("collaborator"),
             AccountError::Suspended => Fault { id: "suspended", ..Fault::forbidden(message) },
             AccountError::Store(error) => error.into(),
         }

@@ -3,7 +3,7 @@
 use sqlx::{Sqlite, Transaction};
 
 use crate::{
-    domain::{AppId, AppName, ReleaseId, Timestamp, UserId, app::App},
+    domain::{AppId, AppName, ReleaseId, Role, Timestamp, UserId, app::App},
     store::{Reader, StoreError, Writer, releases::ReleaseDraft},
 };
 
@@ -68,11 +68,19 @@ impl Reader {
         Ok(select!("where a.name = ?", name).fetch_optional(&self.pool).await?.map(App::from))
     }
 
-    /// The app of that name or id, if `user` may touch it: the one query behind every tenancy check.
-    pub async fn accessible_app(&self, user: UserId, name_or_id: &str) -> Result<Option<App>, StoreError> {
+    /// The app of that name or id and what `user` may do with it, None when nothing: the one query
+    /// behind every tenancy check.
+    pub async fn accessible_app(&self, user: UserId, name_or_id: &str) -> Result<Option<(App, Role)>, StoreError> {
         let id: Option<AppId> = name_or_id.parse().ok();
-        let app = select!("where a.owner_id = ? and (a.id = ? or a.name = ?)", user, id, name_or_id).fetch_optional(&self.pool).await?;
-        Ok(app.map(App::from))
+        let row = select!("where a.id = ? or a.name = ?", id, name_or_id).fetch_optional(&self.pool).await?;
+        let Some(app) = row.map(App::from) else { return Ok(None) };
+        let role = self.role_on(&app, user).await?;
+        Ok(role.map(|role| (app, role)))
+    }
+
+    /// What an account may do with an app.
+    pub async fn role_on(&self, app: &App, user: UserId) -> Result<Option<Role>, StoreError> {
+        if app.owner_id == user { Ok(Some(Role::Owner)) } else { self.collaborator_role(app.id, user).await }
     }
 
     /// All apps by name.
@@ -80,7 +88,17 @@ impl Reader {
         Ok(select!("order by a.name").fetch_all(&self.pool).await?.into_iter().map(App::from).collect())
     }
 
-    /// The apps of an account by name.
+    /// The apps an account may touch, its own and others', by name.
+    pub async fn apps_open_to(&self, user: UserId) -> Result<Vec<App>, StoreError> {
+        let rows = select!(
+            "where a.owner_id = ? or exists (select 1 from collaborators c where c.app_id = a.id and c.user_id = ?) order by a.name",
+            user,
+            user
+        );
+        Ok(rows.fetch_all(&self.pool).await?.into_iter().map(App::from).collect())
+    }
+
+    /// The apps an account owns, by name.
     pub async fn apps_of(&self, owner: UserId) -> Result<Vec<App>, StoreError> {
         Ok(select!("where a.owner_id = ? order by a.name", owner).fetch_all(&self.pool).await?.into_iter().map(App::from).collect())
     }

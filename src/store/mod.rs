@@ -7,6 +7,7 @@ mod app_features;
 pub mod apps;
 mod awake_spans;
 pub mod builds;
+mod collaborators;
 pub mod config_sets;
 mod events;
 pub mod formation;

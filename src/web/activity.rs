@@ -13,7 +13,7 @@ use crate::{
         event::{Event, EventKind},
         release::{Release, short_commit},
     },
-    http::{AppAccess, Fault},
+    http::{AppAccess, Deployer, Fault, Viewer},
     web::{
         Page, Web,
         app::{Head, Seen, Tab},
@@ -113,7 +113,7 @@ fn formation_text(detail: &Value) -> String {
     counts.map(|(name, count)| format!("{name}={}", spoken(count))).collect::<Vec<_>>().join(", ")
 }
 
-pub async fn activity(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: AppAccess) -> Page {
+pub async fn activity(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Viewer) -> Page {
     let Seen { head, .. } = Head::see(&web, &cx, &app, Tab::Activity).await?;
     let feed = feed(&web, &cx, &app, 100).await?;
     let releases = web.reader.releases(app.id).await?.into_iter().map(row).collect();
@@ -143,7 +143,7 @@ pub struct RollBack {
     version: String,
 }
 
-pub async fn roll_back(State(web): State<Web>, cx: Cx, AppAccess { app, by }: AppAccess, sent: Sent<RollBack>) -> Page {
+pub async fn roll_back(State(web): State<Web>, cx: Cx, AppAccess { app, by }: Deployer, sent: Sent<RollBack>) -> Page {
     let version: Version = fields(sent)?.version.parse().map_err(Fault::invalid)?;
     let release = web.reader.release_by_version(app.id, version).await?.ok_or_else(|| Fault::not_found("release"))?;
     let made = web.releases.rollback(app.id, release.id, &by).await?;

@@ -2,7 +2,7 @@
 
 use crate::{
     apps::App,
-    domain::build::Build,
+    domain::{Role, build::Build},
     dynos::{AppPhase, AppStatus},
     http::Fault,
     web::{
@@ -21,6 +21,7 @@ pub enum Tab {
     Deploy,
     Activity,
     Logs,
+    Access,
     Settings,
 }
 
@@ -42,6 +43,8 @@ pub struct Head {
     pub sleeps: Option<String>,
     pub maintenance: bool,
     pub tabs: Vec<TabLink>,
+    /// What the reader may do with it.
+    role: Role,
 }
 
 /// An app with what is known of it now.
@@ -53,10 +56,24 @@ pub struct Seen {
 }
 
 impl Head {
+    /// Whether the reader may deploy and change things.
+    pub fn changeable(&self) -> bool {
+        self.role >= Role::Deploy
+    }
+
+    /// Whether the reader owns the app.
+    pub fn owned(&self) -> bool {
+        self.role == Role::Owner
+    }
+
     /// Looks at an app for one of its pages.
     pub async fn see(web: &Web, cx: &Cx, app: &App, tab: Tab) -> Result<Seen, Fault> {
         let status = state::status(web, app.id);
         let building = unfinished(web, app).await?;
+        let role = match &cx.user {
+            Some(user) => web.reader.role_on(app, user.id).await?.unwrap_or(Role::View),
+            None => Role::View,
+        };
         let url = web.config.web_url(app.name.as_str());
         let host = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest).trim_end_matches('/').to_owned();
         let head = Head {
@@ -64,7 +81,8 @@ impl Head {
             state: Pill::of(cx, status.as_ref(), building.is_some()),
             sleeps: status.as_ref().and_then(|status| sleeps(cx, status)),
             maintenance: app.maintenance,
-            tabs: tabs(cx, app.name.as_str(), tab),
+            tabs: tabs(cx, app.name.as_str(), tab, role),
+            role,
             url,
             host,
         };
@@ -85,14 +103,20 @@ fn sleeps(cx: &Cx, status: &AppStatus) -> Option<String> {
     }
 }
 
-fn tabs(cx: &Cx, name: &str, here: Tab) -> Vec<TabLink> {
+/// A page that takes a greater role than the reader has is not offered.
+fn tabs(cx: &Cx, name: &str, here: Tab, role: Role) -> Vec<TabLink> {
     let all = [
         (Tab::Overview, "", cx.t("overview")),
         (Tab::Resources, "/resources", cx.t("resources")),
         (Tab::Deploy, "/deploy", cx.t("deploy")),
         (Tab::Activity, "/activity", cx.t("activity")),
+        (Tab::Access, "/access", cx.t("access")),
         (Tab::Settings, "/settings", cx.t("settings")),
         (Tab::Logs, "/logs", cx.t("logs")),
     ];
-    all.into_iter().map(|(tab, path, word)| TabLink { href: format!("/apps/{name}{path}"), word, here: tab == here }).collect()
+    let offered = |tab: Tab| role >= Role::Deploy || !matches!(tab, Tab::Deploy | Tab::Settings);
+    all.into_iter()
+        .filter(|(tab, ..)| offered(*tab))
+        .map(|(tab, path, word)| TabLink { href: format!("/apps/{name}{path}"), word, here: tab == here })
+        .collect()
 }

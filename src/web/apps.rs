@@ -61,7 +61,7 @@ enum NameHint {
 
 pub async fn list(State(web): State<Web>, cx: Cx, CurrentUser(user): CurrentUser) -> Page {
     let mut rows = Vec::new();
-    for app in web.reader.apps_of(user.id).await? {
+    for app in web.reader.apps_open_to(user.id).await? {
         let status = state::status(&web, app.id);
         let building = unfinished(&web, &app).await?.is_some();
         rows.push(Row {

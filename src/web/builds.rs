@@ -26,7 +26,7 @@ use crate::{
         release::short_commit,
         user::Actor,
     },
-    http::{AppAccess, Fault},
+    http::{AppAccess, Deployer, Fault, Viewer},
     web::{
         Page, Web, ansi,
         app::{Head, Seen, Tab},
@@ -136,7 +136,7 @@ fn phase_view(cx: &Cx, phase: &Phase, status: BuildStatus) -> PhaseView {
     PhaseView { name, class, took: lang::took(end.since(Timestamp(phase.started_at))) }
 }
 
-pub async fn deploy_page(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: AppAccess) -> Page {
+pub async fn deploy_page(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Deployer) -> Page {
     show_deploy(&web, cx, &app, StatusCode::OK, None).await
 }
 
@@ -159,7 +159,7 @@ fn script(url: &str, name: &str) -> String {
 }
 
 /// Takes the archive as it comes and queues a build of it. Nothing is held in memory.
-pub async fn upload(State(web): State<Web>, cx: Cx, AppAccess { app, by }: AppAccess, form: Multipart) -> Page {
+pub async fn upload(State(web): State<Web>, cx: Cx, AppAccess { app, by }: Deployer, form: Multipart) -> Page {
     let sent = async {
         let (source, version) = receive(&web, app.id, &by, form).await?;
         web.builder.enqueue(app.id, BuildSource::Stored { source, version }, &by).await
@@ -211,7 +211,6 @@ fn broken(error: MultipartError) -> BuildError {
 /// A build of the app in the path; another app's build is not there.
 pub struct BuildAccess {
     app: App,
-    by: Actor,
     build: Build,
 }
 
@@ -219,11 +218,11 @@ impl FromRequestParts<Web> for BuildAccess {
     type Rejection = Fault;
 
     async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<BuildAccess, Fault> {
-        let AppAccess { app, by } = AppAccess::from_request_parts(parts, web).await?;
+        let AppAccess { app, .. } = Viewer::from_request_parts(parts, web).await?;
         let missing = || Fault::not_found("build");
         let Path((_, id)) = Path::<(String, BuildId)>::from_request_parts(parts, web).await.map_err(|_| missing())?;
         let build = web.reader.build(id).await?.filter(|build| build.app_id == app.id).ok_or_else(missing)?;
-        Ok(BuildAccess { app, by, build })
+        Ok(BuildAccess { app, build })
     }
 }
 
@@ -283,7 +282,7 @@ fn output_event(item: OutputItem) -> Event {
     }
 }
 
-pub async fn cancel(State(web): State<Web>, cx: Cx, BuildAccess { app, by, build }: BuildAccess) -> Page {
+pub async fn cancel(State(web): State<Web>, cx: Cx, AppAccess { app, by }: Deployer, BuildAccess { build, .. }: BuildAccess) -> Page {
     web.builder.cancel(build.id, &by).await?;
     Ok(see_other(&format!("/apps/{}/builds/{}", app.name, build.id), [cx.flash(true, "flash-cancelled", "")]))
 }

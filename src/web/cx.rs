@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderValue, Method, header, request::Parts};
 use crate::{
     accounts::User,
     config::Config,
-    domain::Timestamp,
+    domain::{Timestamp, UserId},
     http::{Caller, Fault},
     web::{Web, assets, lang, lang::Lang, oops},
 };
@@ -100,6 +100,11 @@ impl Cx {
             now,
             https: config.scheme() == "https",
         }
+    }
+
+    /// Whether this is the reader's account.
+    pub fn is_me(&self, user: &UserId) -> bool {
+        self.user.as_ref().is_some_and(|me| me.id == *user)
     }
 
     pub fn t(&self, key: &str) -> String {

@@ -9,7 +9,7 @@ use crate::{
     apps::App,
     domain::{DynoState, ProcessType, Timestamp, formation::Quantity},
     dynos::{AppStatus, DynoError, DynoView, Which},
-    http::{AppAccess, Fault},
+    http::{AppAccess, Deployer, Fault, Viewer},
     web::{
         Page, Web,
         app::{Head, Seen, Tab},
@@ -91,7 +91,7 @@ fn dyno(cx: &Cx, view: &DynoView) -> Dyno {
     Dyno { name: view.name.to_string(), state: dyno_pill(cx, view.state), version: view.version.to_string(), since: view.since }
 }
 
-pub async fn resources(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: AppAccess) -> Page {
+pub async fn resources(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Viewer) -> Page {
     let Seen { head, status, .. } = Head::see(&web, &cx, &app, Tab::Resources).await?;
     let formation = processes(&web, &cx, &app, status.as_ref()).await?;
     let dynos = status.iter().flat_map(|status| &status.dynos).map(|view| dyno(&cx, view)).collect();
@@ -112,7 +112,7 @@ pub struct Scale {
     quantity: String,
 }
 
-pub async fn scale(State(web): State<Web>, cx: Cx, AppAccess { app, by }: AppAccess, sent: Sent<Scale>) -> Page {
+pub async fn scale(State(web): State<Web>, cx: Cx, AppAccess { app, by }: Deployer, sent: Sent<Scale>) -> Page {
     let Scale { process, quantity } = fields(sent)?;
     let process: ProcessType = process.parse()?;
     let quantity: Quantity = quantity.parse().map_err(Fault::invalid)?;
@@ -131,7 +131,7 @@ fn failed(cx: &Cx, back: &str, error: DynoError) -> Page {
     }
 }
 
-pub async fn restart(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: AppAccess) -> Page {
+pub async fn restart(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Deployer) -> Page {
     let back = format!("/apps/{}", app.name);
     match web.dynos.restart(app.id, Which::All).await {
         Ok(()) => Ok(see_other(&back, [cx.flash(true, "flash-restarted", "")])),
@@ -139,7 +139,7 @@ pub async fn restart(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: AppA
     }
 }
 
-pub async fn wake(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: AppAccess) -> Page {
+pub async fn wake(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Deployer) -> Page {
     let back = format!("/apps/{}", app.name);
     match web.dynos.wake(app.id).await {
         Ok(()) => Ok(see_other(&back, [cx.flash(true, "flash-waking", "")])),

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use crate::{
     apps::App,
     domain::{LogLine, Timestamp, log_line::Source},
-    http::{AppAccess, Fault},
+    http::{AppAccess, Fault, Viewer},
     logs::{Filter, TailItem},
     web::{
         Page, Web, ansi,
@@ -130,7 +130,7 @@ impl Wanted {
     }
 }
 
-pub async fn logs(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: AppAccess, Query(wanted): Query<Wanted>) -> Page {
+pub async fn logs(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Viewer, Query(wanted): Query<Wanted>) -> Page {
     let Seen { head, .. } = Head::see(&web, &cx, &app, Tab::Logs).await?;
     let mut choices: Vec<String> = web.dynos.formation(app.id).await?.into_iter().map(|row| row.process_type.to_string()).collect();
     choices.extend(["router".to_owned(), "api".to_owned()]);
@@ -139,13 +139,7 @@ pub async fn logs(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: AppAcce
 }
 
 /// `GET /apps/{app}/logs/tail`: lines as HTML, numbered, so that a lost connection resumes.
-pub async fn tail(
-    State(web): State<Web>,
-    cx: Cx,
-    AppAccess { app, .. }: AppAccess,
-    Query(wanted): Query<Wanted>,
-    headers: HeaderMap,
-) -> Page {
+pub async fn tail(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Viewer, Query(wanted): Query<Wanted>, headers: HeaderMap) -> Page {
     let after = last_event_id(&headers).or(wanted.after);
     let items = web.logs.tail(app.id, wanted.filter(), SHOWN, after).await?;
     let events = items.map(move |item| Ok::<_, Infallible>(event(&cx, item)));

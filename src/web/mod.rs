@@ -31,6 +31,7 @@ use crate::{
     store::Reader,
 };
 
+mod access;
 mod account;
 mod activity;
 mod ansi;
@@ -125,7 +126,7 @@ pub fn router(web: Web) -> Router {
         .with_state(web)
 }
 
-/// The pages of one app; every handler takes an `AppAccess`.
+/// The pages of one app; every handler takes an `AppAccess` and says which role it needs.
 fn app_pages() -> Router<Web> {
     Router::new()
         .route("/", get(overview::overview))
@@ -142,6 +143,9 @@ fn app_pages() -> Router<Web> {
         .route("/rollback", post(activity::roll_back))
         .route("/logs", get(log::logs))
         .route("/logs/tail", get(log::tail))
+        .route("/access", get(access::access))
+        .route("/access/give", post(access::give))
+        .route("/access/remove", post(access::take))
         .route("/settings", get(settings::settings))
         .route("/rename", post(settings::rename))
         .route("/config", post(settings::set_var))

@@ -18,7 +18,7 @@ use crate::{
     apps::App,
     domain::{ReleaseStatus, Timestamp, log_line::Source, release::Release},
     dynos::{AppPhase, AppStatus},
-    http::{AppAccess, Fault},
+    http::{AppAccess, Fault, Viewer},
     logs::Filter,
     web::{
         Page, Web,
@@ -63,7 +63,7 @@ struct ReleaseView {
     build: Option<BuildView>,
 }
 
-pub async fn overview(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: AppAccess) -> Page {
+pub async fn overview(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Viewer) -> Page {
     let Seen { head, status, building } = Head::see(&web, &cx, &app, Tab::Overview).await?;
     let current = web.reader.current_release(app.id).await?;
     let blank = current.as_ref().is_none_or(|release| release.slug_id.is_none());
@@ -144,7 +144,7 @@ async fn facts(web: &Web, cx: &Cx, app: &App, release: Option<&Release>) -> Resu
 
 /// `GET /apps/{app}/events`: says `changed` whenever the app's state did; the page then asks anew.
 /// Stays open after the app is destroyed: a page that reconnected would only find it gone.
-pub async fn events(State(web): State<Web>, AppAccess { app, .. }: AppAccess) -> Page {
+pub async fn events(State(web): State<Web>, AppAccess { app, .. }: Viewer) -> Page {
     let status = web.dynos.status(app.id).ok_or_else(|| Fault::not_found("app"))?;
     let changes = WatchStream::from_changes(status).map(|_| Ok::<_, Infallible>(Event::default().event("changed").data("state")));
     Ok(Sse::new(changes.chain(futures_util::stream::pending())).keep_alive(KeepAlive::default()).into_response())

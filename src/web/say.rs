@@ -21,6 +21,8 @@ pub fn account(lang: Lang, error: &AccountError) -> Option<(&'static str, String
         AccountError::WrongCredentials => ("form", lang.t("login-wrong")),
         AccountError::RateLimited(seconds) => ("form", lang.with("login-later", &[("n", &seconds.to_string())])),
         AccountError::EmailTaken => ("email", lang.t("email-taken")),
+        AccountError::NotAnAccount(email) => ("email", lang.with("collaborator-unknown", &[("email", email.as_str())])),
+        AccountError::IsOwner => ("email", lang.t("collaborator-owner")),
         AccountError::BadEmail(_) => ("email", lang.t("email-bad")),
         AccountError::SignUpClosed => ("form", lang.t("sign-up-is-closed")),
         AccountError::InviteNeeded => ("form", lang.t("sign-up-needs-invite")),

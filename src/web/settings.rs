@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::{
     apps::App,
     domain::{AppName, ConfigKey, user::Actor},
-    http::AppAccess,
+    http::{AppAccess, Deployer, Owning},
     releases::ReleaseError,
     web::{
         Page, Web,
@@ -45,7 +45,7 @@ pub struct Reveal {
     reveal: Option<String>,
 }
 
-pub async fn settings(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: AppAccess, Query(query): Query<Reveal>) -> Page {
+pub async fn settings(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Deployer, Query(query): Query<Reveal>) -> Page {
     show(&web, cx, &app, StatusCode::OK, (Form::default(), query.reveal.is_some())).await
 }
 
@@ -69,7 +69,7 @@ pub struct Rename {
     name: String,
 }
 
-pub async fn rename(State(web): State<Web>, cx: Cx, AppAccess { app, by }: AppAccess, sent: Sent<Rename>) -> Page {
+pub async fn rename(State(web): State<Web>, cx: Cx, AppAccess { app, by }: Owning, sent: Sent<Rename>) -> Page {
     let Rename { name: typed } = fields(sent)?;
     let form = Form::default().filled("name", typed.as_str());
     let name: AppName = match typed.parse() {
@@ -94,7 +94,7 @@ pub struct SetVar {
     value: SecretString,
 }
 
-pub async fn set_var(State(web): State<Web>, cx: Cx, AppAccess { app, by }: AppAccess, sent: Sent<SetVar>) -> Page {
+pub async fn set_var(State(web): State<Web>, cx: Cx, AppAccess { app, by }: Deployer, sent: Sent<SetVar>) -> Page {
     let SetVar { key, value } = fields(sent)?;
     // Browsers send line ends of a text area as CRLF.
     let value: SecretString = value.expose_secret().replace("\r\n", "\n").into();
@@ -106,7 +106,7 @@ pub struct RemoveVar {
     key: String,
 }
 
-pub async fn remove_var(State(web): State<Web>, cx: Cx, AppAccess { app, by }: AppAccess, sent: Sent<RemoveVar>) -> Page {
+pub async fn remove_var(State(web): State<Web>, cx: Cx, AppAccess { app, by }: Deployer, sent: Sent<RemoveVar>) -> Page {
     let RemoveVar { key } = fields(sent)?;
     change(&web, cx, (&app, &by), &key, None).await
 }
@@ -141,7 +141,7 @@ pub struct Maintenance {
     on: bool,
 }
 
-pub async fn maintenance(State(web): State<Web>, cx: Cx, AppAccess { app, by }: AppAccess, sent: Sent<Maintenance>) -> Page {
+pub async fn maintenance(State(web): State<Web>, cx: Cx, AppAccess { app, by }: Deployer, sent: Sent<Maintenance>) -> Page {
     let Maintenance { on } = fields(sent)?;
     web.apps.set_maintenance(app.id, on, &by).await?;
     let said = if on { "flash-maintenance-on" } else { "flash-maintenance-off" };
@@ -153,7 +153,7 @@ pub struct Delete {
     confirm: String,
 }
 
-pub async fn delete(State(web): State<Web>, cx: Cx, AppAccess { app, by }: AppAccess, sent: Sent<Delete>) -> Page {
+pub async fn delete(State(web): State<Web>, cx: Cx, AppAccess { app, by }: Owning, sent: Sent<Delete>) -> Page {
     if fields(sent)?.confirm.trim() != app.name.as_str() {
         let text = cx.t1("delete-mismatch", "name", &app.name);
         return refuse(&web, cx, &app, Form::default().wrong("confirm", text)).await;

@@ -1,5 +1,6 @@
 //! The Platform API over HTTP: shapes, paging, ETags, tenancy, log and build streams.
 
+mod roles;
 mod rules;
 mod server;
 mod shapes;

@@ -12,7 +12,7 @@ use siesta::{
 use super::server::{Answer, Person, Server};
 
 /// Method, path, body, and the status the owner of a fresh app gets.
-fn matrix() -> Vec<(Method, &'static str, Option<Value>, u16)> {
+pub fn matrix() -> Vec<(Method, &'static str, Option<Value>, u16)> {
     use Method as M;
     let (delete, get, patch, post, put) = (M::DELETE, M::GET, M::PATCH, M::POST, M::PUT);
     vec![
@@ -34,6 +34,10 @@ fn matrix() -> Vec<(Method, &'static str, Option<Value>, u16)> {
         (get.clone(), "/apps/{app}/builds/{build}", None, 404),
         (delete.clone(), "/apps/{app}/builds/{build}", None, 404),
         (get.clone(), "/apps/{app}/collaborators", None, 200),
+        (post.clone(), "/apps/{app}/collaborators", Some(json!({ "user": "eve@example.org" })), 422),
+        (get.clone(), "/apps/{app}/collaborators/{collaborator}", None, 404),
+        (patch.clone(), "/apps/{app}/collaborators/{collaborator}", Some(json!({ "role": "view" })), 404),
+        (delete.clone(), "/apps/{app}/collaborators/{collaborator}", None, 404),
         (get.clone(), "/apps/{app}/config-vars", None, 200),
         (patch.clone(), "/apps/{app}/config-vars", Some(json!({ "A": "b" })), 200),
         (get.clone(), "/apps/{app}/domains", None, 200),
@@ -89,13 +93,14 @@ fn matrix() -> Vec<(Method, &'static str, Option<Value>, u16)> {
     ]
 }
 
-fn filled(path: &str, app: &str, owner: &Person, authorization: &str) -> String {
+pub fn filled(path: &str, app: &str, owner: &Person, authorization: &str) -> String {
     let values = [
         ("{app}", app),
         ("{account}", owner.user.email.as_str()),
         ("{authorization}", authorization),
         ("{build}", "0198c0de-0000-7000-8000-000000000000"),
         ("{domain}", "example.org"),
+        ("{collaborator}", "nobody@example.org"),
         ("{dyno}", "web.1"),
         ("{formation}", "web"),
         ("{region}", "us"),

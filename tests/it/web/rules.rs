@@ -6,8 +6,8 @@ use http::{Method, StatusCode};
 use super::server::{PASSWORD, Server, Visitor, form};
 
 /// Every page of an app that answers to GET, and every address that changes one.
-const READS: [&str; 7] = ["", "/resources", "/deploy", "/activity", "/logs", "/settings", "/settings?reveal=1"];
-const CHANGES: [(&str, &[(&str, &str)]); 8] = [
+const READS: [&str; 8] = ["", "/resources", "/deploy", "/activity", "/logs", "/access", "/settings", "/settings?reveal=1"];
+const CHANGES: [(&str, &[(&str, &str)]); 10] = [
     ("/scale", &[("process", "web"), ("quantity", "0")]),
     ("/restart", &[]),
     ("/wake", &[]),
@@ -15,6 +15,8 @@ const CHANGES: [(&str, &[(&str, &str)]); 8] = [
     ("/config", &[("key", "A"), ("value", "b")]),
     ("/config/remove", &[("key", "A")]),
     ("/maintenance", &[("on", "true")]),
+    ("/access/give", &[("email", "eve@example.org"), ("role", "view")]),
+    ("/access/remove", &[("user", "0198c0de-0000-7000-8000-000000000000")]),
     ("/delete", &[("confirm", "tienda")]),
 ];
 
@@ -194,5 +196,40 @@ async fn an_oversized_or_broken_form_is_the_senders_mistake() {
     assert_eq!(server.send(huge.unwrap()).await.status, StatusCode::PAYLOAD_TOO_LARGE);
     let missing = server.post(&ana, "/login", &[("email", "x")]).await;
     assert!(missing.status.is_client_error(), "{}", missing.status);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_collaborator_does_what_the_role_allows_and_no_more() {
+    let (server, ana) = Server::claimed().await;
+    server.app(&ana, "tienda").await;
+    let (vera, dora) = (server.person("vera@example.org").await, server.person("dora@example.org").await);
+    let give = async |email: &str, role: &str| server.post(&ana, "/apps/tienda/access/give", &[("email", email), ("role", role)]).await;
+    for (email, role) in [("vera@example.org", "view"), ("dora@example.org", "deploy")] {
+        assert_eq!(give(email, role).await.status, StatusCode::SEE_OTHER, "{email}");
+    }
+    let unknown = give("nobody@example.org", "view").await;
+    assert_eq!(unknown.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(unknown.text.contains("id=\"e-email\"") && unknown.text.contains("value=\"nobody@example.org\""), "{}", unknown.text);
+    for path in READS {
+        let viewed = server.get(&vera, &format!("/apps/tienda{path}")).await;
+        let closed = path.starts_with("/settings") || path == "/deploy";
+        assert_eq!(viewed.status, if closed { StatusCode::FORBIDDEN } else { StatusCode::OK }, "{path}");
+        assert_eq!(server.get(&dora, &format!("/apps/tienda{path}")).await.status, StatusCode::OK, "{path}");
+    }
+    for (path, fields) in CHANGES {
+        let answer = server.post(&vera, &format!("/apps/tienda{path}"), fields).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path}");
+    }
+    for (path, fields) in CHANGES {
+        let answer = server.post(&dora, &format!("/apps/tienda{path}"), fields).await;
+        let owners = ["/rename", "/delete", "/access/give", "/access/remove"].contains(&path);
+        assert_eq!(answer.status == StatusCode::FORBIDDEN, owners, "{path}: {}", answer.status);
+    }
+    assert!(server.get(&dora, "/apps").await.text.contains("tienda"));
+    let id = dora.actor.as_ref().unwrap().id.to_string();
+    let left = server.post(&dora, "/apps/tienda/access/remove", &[("user", &id)]).await;
+    assert_eq!((left.status, left.header("location")), (StatusCode::SEE_OTHER, "/apps"));
+    assert_eq!(server.get(&dora, "/apps/tienda").await.status, StatusCode::NOT_FOUND);
     server.stop().await;
 }
