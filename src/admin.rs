@@ -5,7 +5,7 @@ mod client;
 mod door;
 
 pub use client::{AdminClient, AdminError};
-pub use door::{DeployRequest, Door, NewToken, NewUser, Said, serve};
+pub use door::{DeployRequest, Door, NewToken, NewUser, Reset, Said, serve};
 
 /// The socket's name inside the data folder.
 pub const SOCKET: &str = "admin.sock";

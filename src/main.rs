@@ -5,7 +5,7 @@ use std::{io::Read, path::PathBuf, process::ExitCode};
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use siesta::{
-    admin::{AdminClient, DeployRequest, NewToken, NewUser},
+    admin::{AdminClient, DeployRequest, NewToken, NewUser, Reset},
     config::{Config, ServeOptions},
     server::{self, Server},
 };
@@ -85,6 +85,9 @@ enum UserCommand {
     /// Print a one-hour link that sets a new password.
     Reset {
         email: String,
+        /// Take the second factor away too, for somebody who lost the telephone.
+        #[arg(long)]
+        second_factor: bool,
         #[command(flatten)]
         place: Place,
     },
@@ -133,9 +136,8 @@ async fn run(command: Command) -> anyhow::Result<()> {
             println!("{}", AdminClient::new(&place.data_dir).create_user(NewUser { email, password, admin }).await?);
             Ok(())
         }
-        Command::User { command: UserCommand::Reset { email, place } } => {
-            let new = NewToken { email, description: String::new() };
-            println!("{}", AdminClient::new(&place.data_dir).ask("POST", "/users/reset", &new).await?);
+        Command::User { command: UserCommand::Reset { email, second_factor, place } } => {
+            println!("{}", AdminClient::new(&place.data_dir).ask("POST", "/users/reset", &Reset { email, second_factor }).await?);
             Ok(())
         }
         Command::Token { command: TokenCommand::Create { email, description, place } } => {

@@ -57,7 +57,8 @@ impl Server {
         let engine = |instance: &str| Ok(Arc::new(Docker::connect(&wanted.options.docker_socket, instance)?) as Arc<dyn Engine>);
         let mut ground = Ground::open(config, clock, &tasks, engine).await?;
         wait_for_engine(ground.engine.as_ref()).await?;
-        let claimed = Accounts::new(ground.reader.clone(), ground.writer.clone(), ground.clock.clone()).is_claimed().await?;
+        let claimed =
+            Accounts::new(ground.reader.clone(), ground.writer.clone(), ground.clock.clone(), ground.keys.clone()).is_claimed().await?;
         let listeners = listen::bind(&wanted, claimed)?;
         ground.config = Arc::new(wanted.clone().bound_to(listeners.http_port(), listeners.tls_port()));
         prove_isolation(&ground).await?;

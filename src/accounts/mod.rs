@@ -1,4 +1,4 @@
-//! Owns accounts: the claim, sign-up, sessions, API tokens, password links.
+//! Owns accounts: the claim, sign-up, sessions, second factors, API tokens, password links.
 //!
 //! Secrets pass through here once: of passwords an argon2id hash is kept, of every token and link
 //! its SHA-256. All expiries are judged with `now` from the clock.
@@ -8,6 +8,7 @@ mod claim;
 mod collaborators;
 mod links;
 mod password;
+mod second_factor;
 mod sessions;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use secrecy::SecretString;
 use crate::{
     clock::Clock,
     domain::{Email, UserId},
+    secrets::{KeyRing, SecretError},
     store::{Reader, StoreError, Writer, sessions as session_rows, users},
 };
 
@@ -28,6 +30,7 @@ use password::Hasher;
 
 pub use crate::domain::user::{Collaborator, Session, SignUp, Token, User};
 pub use password::PasswordError;
+pub use second_factor::{Enrolment, LogIn};
 
 /// What can go wrong with accounts.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +38,9 @@ pub enum AccountError {
     /// The same for an unknown address and a wrong password.
     #[error("There was a problem with your login.")]
     WrongCredentials,
+    /// Of somebody who is logged in and is asked again.
+    #[error("That is not your password.")]
+    WrongPassword,
     #[error("Too many attempts. Try again in {0} seconds.")]
     RateLimited(u64),
     #[error("An account with that e-mail address exists already.")]
@@ -61,10 +67,18 @@ pub enum AccountError {
     NoSuchCollaborator,
     #[error("This account is suspended.")]
     Suspended,
+    #[error("A code of your second factor is needed as well.")]
+    CodeNeeded,
+    #[error("That code is not right. A code counts once; wait for the next one.")]
+    WrongCode,
+    #[error("This account has a second factor already.")]
+    SecondFactorThere,
     #[error(transparent)]
     Password(#[from] PasswordError),
     #[error("{0}")]
     BadEmail(String),
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -82,6 +96,7 @@ pub struct Accounts {
     reader: Reader,
     writer: Writer,
     clock: Arc<dyn Clock>,
+    keys: Arc<KeyRing>,
     hasher: Hasher,
     attempts: Arc<Attempts>,
     /// SHA-256 of the claim token that is good now.
@@ -91,11 +106,12 @@ pub struct Accounts {
 }
 
 impl Accounts {
-    pub fn new(reader: Reader, writer: Writer, clock: Arc<dyn Clock>) -> Accounts {
+    pub fn new(reader: Reader, writer: Writer, clock: Arc<dyn Clock>, keys: Arc<KeyRing>) -> Accounts {
         Accounts {
             reader,
             writer,
             clock,
+            keys,
             hasher: Hasher::new(),
             attempts: Arc::default(),
             claim_token: Arc::default(),

@@ -6,10 +6,13 @@ use secrecy::SecretString;
 use sqlx::SqliteConnection;
 
 use crate::{
-    accounts::{AccountError, Accounts, Origin, Session, User, password::Verified},
+    accounts::{
+        AccountError, Accounts, LogIn, Origin, Session, User,
+        password::{self, Verified},
+    },
     domain::{Email, SessionId, UserId},
     secrets::{random_token, token_hash},
-    store::{StoreError, sessions, users},
+    store::{StoreError, one_time_links, sessions, users},
 };
 
 /// A session ends after this long without a request.
@@ -23,17 +26,61 @@ const MAX_AGENT: usize = 256;
 
 impl Accounts {
     /// Checks a password (10 tries in 15 minutes per account and address; at most 2 hashes at once;
-    /// a dummy hash for unknown accounts) and makes a session. Returns the cookie's token.
-    pub async fn log_in(&self, email: &str, password: &SecretString, origin: &Origin) -> Result<(User, SecretString), AccountError> {
+    /// a dummy hash for unknown accounts) and makes a session, or asks for a code.
+    pub async fn log_in(&self, email: &str, password: &SecretString, origin: &Origin) -> Result<LogIn, AccountError> {
         let user = self.check_password(email, password, origin).await?;
+        if self.has_second_factor(user.id).await? {
+            return Ok(LogIn::Code { ticket: self.second_step(user.id).await? });
+        }
         let mut tx = self.writer.begin().await?;
         let session = self.begin_session(&mut tx, user.id, origin).await?;
         tx.commit().await.map_err(StoreError::from)?;
-        Ok((user, session))
+        Ok(LogIn::Session(user, session))
     }
 
-    /// Checks a password without making a session (Basic auth of `heroku login -i`).
-    pub async fn check_password(&self, email: &str, password: &SecretString, origin: &Origin) -> Result<User, AccountError> {
+    /// Checks a password, and the code where one is wanted, without making a session (`heroku login -i`).
+    pub async fn check_login(
+        &self,
+        email: &str,
+        password: &SecretString,
+        code: Option<&SecretString>,
+        origin: &Origin,
+    ) -> Result<User, AccountError> {
+        let user = self.check_password(email, password, origin).await?;
+        if self.has_second_factor(user.id).await? {
+            self.check_code(&user, code.ok_or(AccountError::CodeNeeded)?).await?;
+        }
+        Ok(user)
+    }
+
+    /// Asks somebody who is logged in for the password again.
+    pub(super) async fn check_own_password(&self, user: &User, password: &SecretString, origin: &Origin) -> Result<(), AccountError> {
+        match self.check_password(user.email.as_str(), password, origin).await {
+            Err(AccountError::WrongCredentials) => Err(AccountError::WrongPassword),
+            checked => checked.map(drop),
+        }
+    }
+
+    /// Sets a new password for somebody who knows the old one; every other session of the account ends.
+    pub async fn change_password(
+        &self,
+        user: &User,
+        (old, new): (&SecretString, &SecretString),
+        session: &SecretString,
+        origin: &Origin,
+    ) -> Result<(), AccountError> {
+        password::check(new, &user.email)?;
+        self.check_own_password(user, old, origin).await?;
+        let (hash, now) = (self.hasher.hash(new).await, self.clock.now());
+        let mut tx = self.writer.begin().await?;
+        users::set_password_hash(&mut tx, user.id, &hash, now).await?;
+        one_time_links::withdraw_resets(&mut tx, user.id, now).await?;
+        sessions::delete_others(&mut tx, user.id, &token_hash(session)).await?;
+        Ok(tx.commit().await.map_err(StoreError::from)?)
+    }
+
+    /// Checks a password and nothing else.
+    async fn check_password(&self, email: &str, password: &SecretString, origin: &Origin) -> Result<User, AccountError> {
         self.attempts.note(email, &origin.ip, self.clock.now()).map_err(AccountError::RateLimited)?;
         let user = match email.parse::<Email>() {
             Ok(email) => self.reader.user_by_email(&email).await?,

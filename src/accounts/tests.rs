@@ -3,6 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use secrecy::ExposeSecret as _;
+use totp_rs::{Builder, Secret};
 use uuid::Uuid;
 
 use super::*;
@@ -31,7 +32,8 @@ impl House {
         let folder = tempfile::tempdir().unwrap();
         let (reader, writer) = store::open(&folder.path().join("siesta.db")).await.unwrap();
         let clock = ManualClock::at(Timestamp::from_secs(1_700_000_000));
-        let accounts = Accounts::new(reader.clone(), writer.clone(), Arc::new(clock.clone()));
+        let keys = Arc::new(KeyRing::open_or_create(&folder.path().join("key")).unwrap());
+        let accounts = Accounts::new(reader.clone(), writer.clone(), Arc::new(clock.clone()), keys);
         House { accounts, clock, reader, writer, _folder: folder }
     }
 
@@ -51,7 +53,33 @@ impl House {
     }
 
     async fn log_in(&self, email: &str, password: &str) -> Result<(User, SecretString), AccountError> {
-        self.accounts.log_in(email, &password.into(), &origin()).await
+        match self.accounts.log_in(email, &password.into(), &origin()).await? {
+            LogIn::Session(user, session) => Ok((user, session)),
+            LogIn::Code { .. } => panic!("this account has no second factor"),
+        }
+    }
+
+    /// The six digits that the telephone shows now.
+    fn code(&self, secret: &SecretString) -> SecretString {
+        let secret = Secret::try_from_base32(secret.expose_secret()).unwrap();
+        let generator = Builder::new().with_secret(secret).with_account_name("ana").build().unwrap();
+        generator.generate(u64::try_from(self.clock.now().0 / 1000).unwrap()).to_string().into()
+    }
+
+    /// Turns the second factor on: its secret and the recovery codes.
+    async fn enrol(&self, user: &User) -> (SecretString, Vec<SecretString>) {
+        self.accounts.begin_second_factor(user).await.unwrap();
+        let secret = self.accounts.pending_second_factor(user).await.unwrap().unwrap().secret;
+        let codes = self.accounts.confirm_second_factor(user, &self.code(&secret)).await.unwrap();
+        (secret, codes)
+    }
+
+    /// The password is right; a code is wanted.
+    async fn ticket(&self) -> SecretString {
+        match self.accounts.log_in(EMAIL, &PASSWORD.into(), &origin()).await.unwrap() {
+            LogIn::Code { ticket } => ticket,
+            LogIn::Session(..) => panic!("a code is wanted"),
+        }
     }
 
     async fn who(&self, session: &SecretString) -> Option<String> {
@@ -457,4 +485,92 @@ async fn a_hash_with_older_parameters_is_renewed_at_the_next_login() {
     let renewed = house.reader.password_hash(ana.id).await.unwrap().unwrap();
     assert!(renewed.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
     house.log_in(EMAIL, PASSWORD).await.unwrap();
+}
+
+#[tokio::test]
+async fn with_a_second_factor_a_password_alone_opens_nothing() {
+    let (house, ana) = House::with_ana().await;
+    assert!(!house.accounts.has_second_factor(ana.id).await.unwrap());
+    house.accounts.begin_second_factor(&ana).await.unwrap();
+    house.log_in(EMAIL, PASSWORD).await.expect("one that was not confirmed does not count");
+    let (secret, _) = house.enrol(&ana).await;
+    refused!(house.accounts.begin_second_factor(&ana).await, AccountError::SecondFactorThere);
+    let ticket = house.ticket().await;
+    refused!(house.accounts.reset_password(&ticket, &"otra siesta larga".into()).await, AccountError::BadLink);
+    assert!(house.who(&ticket).await.is_none());
+    refused!(house.accounts.finish_log_in(&ticket, &house.code(&secret), &origin()).await, AccountError::WrongCode);
+    house.clock.advance(Duration::from_secs(30));
+    refused!(house.accounts.finish_log_in(&ticket, &"000 000".into(), &origin()).await, AccountError::WrongCode);
+    let (_, session) = house.accounts.finish_log_in(&ticket, &house.code(&secret), &origin()).await.unwrap();
+    assert_eq!(house.who(&session).await.as_deref(), Some(EMAIL));
+    house.clock.advance(Duration::from_secs(30));
+    refused!(house.accounts.finish_log_in(&ticket, &house.code(&secret), &origin()).await, AccountError::BadLink);
+    let late = house.ticket().await;
+    house.clock.advance(Duration::from_secs(600));
+    refused!(house.accounts.finish_log_in(&late, &house.code(&secret), &origin()).await, AccountError::BadLink);
+}
+
+#[tokio::test]
+async fn a_login_of_the_api_wants_the_code_in_the_same_request() {
+    let (house, ana) = House::with_ana().await;
+    let (secret, _) = house.enrol(&ana).await;
+    let ask = |code: Option<SecretString>| {
+        let accounts = house.accounts.clone();
+        async move { accounts.check_login(EMAIL, &PASSWORD.into(), code.as_ref(), &origin()).await }
+    };
+    refused!(ask(None).await, AccountError::CodeNeeded);
+    house.clock.advance(Duration::from_secs(30));
+    assert_eq!(ask(Some(house.code(&secret))).await.unwrap().id, ana.id);
+    refused!(ask(Some(house.code(&secret))).await, AccountError::WrongCode);
+}
+
+#[tokio::test]
+async fn a_recovery_code_works_once_however_it_is_typed() {
+    let (house, ana) = House::with_ana().await;
+    let (_, codes) = house.enrol(&ana).await;
+    assert_eq!(codes.len(), 10);
+    let typed = codes[3].expose_secret().replace('-', " ").to_ascii_uppercase();
+    let ticket = house.ticket().await;
+    house.accounts.finish_log_in(&ticket, &typed.as_str().into(), &origin()).await.unwrap();
+    assert_eq!(house.accounts.recovery_codes_left(ana.id).await.unwrap(), 9);
+    let ticket = house.ticket().await;
+    refused!(house.accounts.finish_log_in(&ticket, &codes[3], &origin()).await, AccountError::WrongCode);
+    house.accounts.finish_log_in(&ticket, &codes[4], &origin()).await.unwrap();
+}
+
+#[tokio::test]
+async fn codes_cannot_be_guessed_and_the_password_takes_the_factor_away() {
+    let (house, ana) = House::with_ana().await;
+    let (secret, _) = house.enrol(&ana).await;
+    let ticket = house.ticket().await;
+    for n in 0..10 {
+        let from = Origin { ip: format!("192.0.2.{n}"), ..origin() };
+        refused!(house.accounts.finish_log_in(&ticket, &"123456".into(), &from).await, AccountError::WrongCode);
+    }
+    house.clock.advance(Duration::from_secs(60));
+    refused!(house.accounts.finish_log_in(&ticket, &house.code(&secret), &origin()).await, AccountError::RateLimited(_));
+    refused!(house.accounts.remove_second_factor(&ana, &"guess".into(), &origin()).await, AccountError::WrongPassword);
+    house.accounts.remove_second_factor(&ana, &PASSWORD.into(), &origin()).await.unwrap();
+    house.log_in(EMAIL, PASSWORD).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_changed_password_ends_every_other_session_and_open_link() {
+    let (house, ana) = House::with_ana().await;
+    let (_, here) = house.log_in(EMAIL, PASSWORD).await.unwrap();
+    let (_, there) = house.log_in(EMAIL, PASSWORD).await.unwrap();
+    let link = house.accounts.reset_link(EMAIL).await.unwrap();
+    let new: SecretString = "otra siesta larga".into();
+    let change = |old: &'static str, new: SecretString| {
+        let (accounts, ana, here) = (house.accounts.clone(), ana.clone(), here.clone());
+        async move { accounts.change_password(&ana, (&old.into(), &new), &here, &origin()).await }
+    };
+    refused!(change("guess", new.clone()).await, AccountError::WrongPassword);
+    refused!(change(PASSWORD, "short".into()).await, AccountError::Password(PasswordError::TooShort));
+    change(PASSWORD, new.clone()).await.unwrap();
+    assert_eq!(house.who(&here).await.as_deref(), Some(EMAIL));
+    assert!(house.who(&there).await.is_none());
+    refused!(house.accounts.reset_password(&link, &"una tercera siesta".into()).await, AccountError::BadLink);
+    refused!(house.log_in(EMAIL, PASSWORD).await, AccountError::WrongCredentials);
+    house.accounts.log_in(EMAIL, &new, &elsewhere()).await.unwrap();
 }

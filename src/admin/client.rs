@@ -18,7 +18,7 @@ use serde::Serialize;
 use tokio::net::UnixStream;
 
 use super::{DeployRequest, LOCK, NewToken, NewUser, SOCKET, Said};
-use crate::{accounts::Accounts, clock::SystemClock, store};
+use crate::{accounts::Accounts, clock::SystemClock, secrets::KeyRing, store};
 
 /// Why a subcommand failed.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +87,8 @@ impl AdminClient {
         let lock = File::create(&path)?;
         lock.try_lock().map_err(|_| AdminError::Locked(path))?;
         let (reader, writer) = store::open(&self.data_dir.join("siesta.db")).await.map_err(|e| AdminError::Refused(e.to_string()))?;
-        Ok((lock, Accounts::new(reader, writer, Arc::new(SystemClock))))
+        let keys = KeyRing::open_or_create(&self.data_dir.join("key")).map_err(|e| AdminError::Refused(e.to_string()))?;
+        Ok((lock, Accounts::new(reader, writer, Arc::new(SystemClock), Arc::new(keys))))
     }
 
     /// `siesta user create`.

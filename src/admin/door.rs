@@ -45,6 +45,14 @@ pub struct NewUser {
     pub admin: bool,
 }
 
+/// `siesta user reset`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Reset {
+    pub email: String,
+    #[serde(default)]
+    pub second_factor: bool,
+}
+
 /// `siesta token create`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct NewToken {
@@ -125,15 +133,20 @@ async fn create_user(State(door): State<Door>, Json(new): Json<NewUser>) -> Answ
     say(format!("Created {} {}.", if user.admin { "administrator" } else { "account" }, user.email))
 }
 
-async fn reset(State(door): State<Door>, Json(new): Json<NewToken>) -> Answer {
-    let link = door.accounts.reset_link(&new.email).await.map_err(refuse)?;
+async fn reset(State(door): State<Door>, Json(wanted): Json<Reset>) -> Answer {
+    let link = door.accounts.reset_link(&wanted.email).await.map_err(refuse)?;
+    if wanted.second_factor
+        && let Some(user) = door.accounts.by_email(&wanted.email).await.map_err(refuse)?
+    {
+        door.accounts.drop_second_factor(user.id).await.map_err(refuse)?;
+    }
     say(format!("{}/reset/{}", door.config.dashboard_url(), link.expose_secret()))
 }
 
 async fn invite(State(door): State<Door>, Json(new): Json<NewToken>) -> Answer {
     let email = Some(new.email.as_str()).filter(|email| !email.is_empty());
     let link = door.accounts.invite_link(email).await.map_err(refuse)?;
-    say(format!("{}/signup?invite={}", door.config.dashboard_url(), link.expose_secret()))
+    say(format!("{}/invite/{}", door.config.dashboard_url(), link.expose_secret()))
 }
 
 async fn create_token(State(door): State<Door>, Json(new): Json<NewToken>) -> Answer {

@@ -7,7 +7,7 @@ use axum::{
     response::Response,
 };
 use http::{HeaderMap, Method, StatusCode, request::Parts};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -60,7 +60,8 @@ impl FromRequestParts<Api> for LoggingIn {
             return CurrentUser::from_request_parts(parts, api).await.map(|CurrentUser(user)| LoggingIn(user));
         }
         let (email, password) = credentials(&parts.headers).filter(|(email, _)| email.contains('@')).ok_or_else(Fault::unauthorized)?;
-        Ok(LoggingIn(api.accounts.check_password(&email, &password, &origin_of(parts)).await?))
+        let code = parts.headers.get("heroku-two-factor-code").and_then(|code| code.to_str().ok()).map(SecretString::from);
+        Ok(LoggingIn(api.accounts.check_login(&email, &password, code.as_ref(), &origin_of(parts)).await?))
     }
 }
 

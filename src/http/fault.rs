@@ -128,6 +128,10 @@ impl From<AccountError> for Fault {
     fn from(error: AccountError) -> Fault {
         let message = error.to_string();
         match error {
+            AccountError::CodeNeeded => Fault { id: "two_factor", ..Fault::forbidden(message) },
+            AccountError::WrongCode | AccountError::WrongPassword => Fault::forbidden(message),
+            AccountError::SecondFactorThere => Fault::conflict(message),
+            AccountError::Secret(error) => Fault::internal(&error),
             AccountError::WrongCredentials => Fault { message, ..Fault::unauthorized() },
             AccountError::RateLimited(seconds) => Fault::rate_limited(message, seconds),
             AccountError::EmailTaken | AccountError::BadLink | AccountError::Password(_) | AccountError::BadEmail(_) => {

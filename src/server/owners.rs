@@ -115,7 +115,7 @@ impl Owners {
             writer: writer.clone(),
             dynos: dynos.clone(),
             logs: logs.clone(),
-            keys,
+            keys: keys.clone(),
             clock: clock.clone(),
             tasks: tasks.clone(),
         });
@@ -132,7 +132,7 @@ impl Owners {
             plan: plan.clone(),
             root: config.options.data_dir.clone(),
         });
-        let accounts = Accounts::new(reader.clone(), writer.clone(), clock.clone());
+        let accounts = Accounts::new(reader.clone(), writer.clone(), clock.clone(), keys);
         let apps = Apps::new(AppsParts {
             reader: reader.clone(),
             writer,

@@ -14,6 +14,7 @@ pub mod formation;
 pub mod one_time_links;
 mod open;
 pub mod releases;
+pub mod second_factors;
 pub mod sessions;
 pub mod settings;
 mod slugs;

@@ -1,4 +1,4 @@
-//! The table `one_time_links`: invitations and password resets. Each works once.
+//! The table `one_time_links`: invitations, password resets, second steps of logins. Each works once.
 
 use sqlx::SqliteConnection;
 
@@ -14,16 +14,25 @@ pub enum Purpose {
     Invite { email: Option<Email> },
     /// Sets a new password for this account.
     Reset { user: UserId },
+    /// The password of this account was right; its code is wanted.
+    SecondStep { user: UserId },
 }
 
 struct Row {
+    purpose: String,
     user_id: Option<UserId>,
     email: Option<Email>,
 }
 
-impl From<Row> for Purpose {
-    fn from(row: Row) -> Purpose {
-        row.user_id.map_or(Purpose::Invite { email: row.email }, |user| Purpose::Reset { user })
+impl Row {
+    /// None: a purpose that this version does not know.
+    fn purpose(self) -> Option<Purpose> {
+        match (self.purpose.as_str(), self.user_id) {
+            ("invite", None) => Some(Purpose::Invite { email: self.email }),
+            ("reset", Some(user)) => Some(Purpose::Reset { user }),
+            ("second step", Some(user)) => Some(Purpose::SecondStep { user }),
+            _ => None,
+        }
     }
 }
 
@@ -32,14 +41,14 @@ impl Reader {
     pub async fn one_time_link(&self, token_hash: &[u8], now: Timestamp) -> Result<Option<Purpose>, StoreError> {
         let row = sqlx::query_as!(
             Row,
-            r#"select user_id as "user_id: UserId", email as "email: Email" from one_time_links
+            r#"select purpose, user_id as "user_id: UserId", email as "email: Email" from one_time_links
                where token_hash = ? and used_at is null and expires_at > ?"#,
             token_hash,
             now
         )
         .fetch_optional(&self.pool)
         .await?;
-        Ok(row.map(Purpose::from))
+        Ok(row.and_then(Row::purpose))
     }
 }
 
@@ -54,6 +63,7 @@ impl Writer {
         let (word, user, email) = match purpose {
             Purpose::Invite { email } => ("invite", None, email.as_ref()),
             Purpose::Reset { user } => ("reset", Some(*user), None),
+            Purpose::SecondStep { user } => ("second step", Some(*user), None),
         };
         sqlx::query!(
             "insert into one_time_links (token_hash, purpose, user_id, email, created_at, expires_at) values (?, ?, ?, ?, ?, ?)",
@@ -81,16 +91,16 @@ pub async fn redeem(tx: &mut SqliteConnection, token_hash: &[u8], now: Timestamp
     let row = sqlx::query_as!(
         Row,
         r#"update one_time_links set used_at = ?1 where token_hash = ?2 and used_at is null and expires_at > ?1
-           returning user_id as "user_id: UserId", email as "email: Email""#,
+           returning purpose, user_id as "user_id: UserId", email as "email: Email""#,
         now,
         token_hash
     )
     .fetch_optional(tx)
     .await?;
-    Ok(row.map(Purpose::from))
+    Ok(row.and_then(Row::purpose))
 }
 
-/// Makes all open reset links of an account worthless.
+/// Makes all open reset links and half-done logins of an account worthless.
 pub async fn withdraw_resets(tx: &mut SqliteConnection, user: UserId, now: Timestamp) -> Result<(), StoreError> {
     sqlx::query!("update one_time_links set used_at = ? where user_id = ? and used_at is null", now, user).execute(tx).await?;
     Ok(())

@@ -97,3 +97,9 @@ pub async fn delete_all(tx: &mut SqliteConnection, user: UserId) -> Result<(), S
     sqlx::query!("delete from sessions where user_id = ?", user).execute(tx).await?;
     Ok(())
 }
+
+/// Ends all sessions of an account but one.
+pub async fn delete_others(tx: &mut SqliteConnection, user: UserId, kept: &[u8]) -> Result<(), StoreError> {
+    sqlx::query!("delete from sessions where user_id = ? and token_hash <> ?", user, kept).execute(tx).await?;
+    Ok(())
+}

@@ -28,6 +28,7 @@ struct AccountPage {
     email: String,
     tokens: Vec<Token>,
     sessions: Vec<SessionRow>,
+    second_factor: bool,
     /// Some for administrators.
     sign_up: Option<&'static str>,
     fresh_token: Option<String>,
@@ -68,8 +69,9 @@ async fn show(web: &Web, cx: Cx, (user, headers): (&User, &HeaderMap), fresh: Fr
     };
     let sessions = web.accounts.sessions(user.id).await?.into_iter().map(row).collect();
     let email = user.email.to_string();
+    let second_factor = web.accounts.has_second_factor(user.id).await?;
     let (fresh_token, fresh_invite) = (fresh.token, fresh.invite);
-    Ok(page(StatusCode::OK, &AccountPage { cx, email, tokens, sessions, sign_up, fresh_token, fresh_invite }))
+    Ok(page(StatusCode::OK, &AccountPage { cx, email, tokens, sessions, second_factor, sign_up, fresh_token, fresh_invite }))
 }
 
 /// The name in a `User-Agent`: browser and system where they are known words.

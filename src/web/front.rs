@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use crate::{
-    accounts::{AccountError, SignUp},
+    accounts::{AccountError, LogIn, SignUp},
     domain::UserId,
     http::{Fault, MaybeUser, end_session_cookie, origin_of, session_cookie, session_token},
     web::{
@@ -40,6 +40,15 @@ struct LoginPage {
 }
 
 #[derive(Template)]
+#[template(path = "login_code.html")]
+struct CodePage {
+    cx: Cx,
+    form: Form,
+    /// Good for some minutes and with a code only.
+    ticket: String,
+}
+
+#[derive(Template)]
 #[template(path = "signup.html")]
 struct SignUpPage {
     cx: Cx,
@@ -64,7 +73,7 @@ pub fn fields<T>(sent: Sent<T>) -> Result<T, Fault> {
 }
 
 /// The form again with what is wrong, or the fault when that is not for a form.
-fn refused(lang: Lang, form: Form, error: AccountError) -> Result<(StatusCode, Form), Fault> {
+pub fn refused(lang: Lang, form: Form, error: AccountError) -> Result<(StatusCode, Form), Fault> {
     let Some((field, text)) = say::account(lang, &error) else { return Err(error.into()) };
     let status = match error {
         AccountError::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
@@ -142,12 +151,37 @@ pub struct Login {
 pub async fn log_in(State(web): State<Web>, cx: Cx, parts: Parts, sent: Sent<Login>) -> Page {
     let Login { email, password, next } = fields(sent)?;
     match web.accounts.log_in(&email, &password, &origin_of(&parts)).await {
-        Ok((_, session)) => Ok(see_other(local_path(&next), [session_cookie(&web.config, &session)])),
+        Ok(LogIn::Session(_, session)) => Ok(see_other(local_path(&next), [session_cookie(&web.config, &session)])),
+        Ok(LogIn::Code { ticket }) => {
+            let form = Form::default().filled("next", next);
+            Ok(page(StatusCode::OK, &CodePage { cx, form, ticket: ticket.expose_secret().to_owned() }))
+        }
         Err(error) => {
             let form = Form::default().filled("email", email).filled("next", next);
             let (status, form) = refused(cx.lang, form, error)?;
             let open = web.accounts.sign_up_mode().await? == SignUp::Open;
             Ok(page(status, &LoginPage { cx, form, open }))
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub struct LoginCode {
+    ticket: SecretString,
+    code: SecretString,
+    #[serde(default)]
+    next: String,
+}
+
+/// The second step of a login.
+pub async fn log_in_code(State(web): State<Web>, cx: Cx, parts: Parts, sent: Sent<LoginCode>) -> Page {
+    let LoginCode { ticket, code, next } = fields(sent)?;
+    match web.accounts.finish_log_in(&ticket, &code, &origin_of(&parts)).await {
+        Ok((_, session)) => Ok(see_other(local_path(&next), [session_cookie(&web.config, &session)])),
+        Err(AccountError::BadLink) => Ok(see_other("/login", [cx.flash(false, "login-code-late", "")])),
+        Err(error) => {
+            let (status, form) = refused(cx.lang, Form::default().filled("next", next), error)?;
+            Ok(page(status, &CodePage { cx, form, ticket: ticket.expose_secret().to_owned() }))
         }
     }
 }

@@ -47,6 +47,7 @@ mod lang;
 mod log;
 mod oops;
 mod overview;
+mod password;
 mod say;
 mod settings;
 mod state;
@@ -90,6 +91,7 @@ pub fn router(web: Web) -> Router {
     let front = Router::new()
         .route("/claim", get(front::claim_page).post(front::claim))
         .route("/login", get(front::login_page).post(front::log_in))
+        .route("/login/code", get(async || Redirect::to("/login")).post(front::log_in_code))
         .route("/logout", post(front::log_out))
         .route("/signup", get(front::sign_up_page).post(front::sign_up))
         .route("/invite/{token}", get(front::invite_page))
@@ -104,6 +106,10 @@ pub fn router(web: Web) -> Router {
         .route("/account/tokens", post(account::create_token))
         .route("/account/tokens/{token}/revoke", post(account::revoke_token))
         .route("/account/sessions/{session}/revoke", post(account::revoke_session))
+        .route("/account/password", get(password::password_page).post(password::change))
+        .route("/account/second-factor", get(password::second_factor).post(password::begin))
+        .route("/account/second-factor/confirm", post(password::confirm))
+        .route("/account/second-factor/remove", post(password::remove))
         .route("/account/sign-up", post(account::set_sign_up))
         .route("/account/invite", post(account::invite));
     let missing = async || Fault::not_found("page");

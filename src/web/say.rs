@@ -30,6 +30,9 @@ pub fn account(lang: Lang, error: &AccountError) -> Option<(&'static str, String
         AccountError::BadClaim => ("token", lang.t("claim-bad")),
         AccountError::AlreadyClaimed => ("form", lang.t("claim-done-already")),
         AccountError::Suspended => ("form", lang.t("account-suspended")),
+        AccountError::WrongCode | AccountError::CodeNeeded => ("code", lang.t("code-wrong")),
+        AccountError::WrongPassword => ("current", lang.t("password-not-yours")),
+        AccountError::SecondFactorThere => ("form", lang.t("second-factor-there")),
         AccountError::Password(error) => ("password", password(error)),
         _ => return None,
     })

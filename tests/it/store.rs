@@ -71,7 +71,8 @@ async fn accounts_and_settings_are_there_after_reopening() {
     let path = folder.path().join("siesta.db");
     let id = {
         let (reader, writer) = store::open(&path).await.unwrap();
-        let accounts = Accounts::new(reader, writer, std::sync::Arc::new(SystemClock));
+        let keys = std::sync::Arc::new(siesta::secrets::KeyRing::open_or_create(&folder.path().join("key")).unwrap());
+        let accounts = Accounts::new(reader, writer, std::sync::Arc::new(SystemClock), keys);
         accounts.create_user("ana@example.org", &"duerme la siesta".into(), true).await.unwrap().id
     };
     let (reader, _writer) = store::open(&path).await.unwrap();

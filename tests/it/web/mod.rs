@@ -1,5 +1,6 @@
 //! The dashboard, HTTP in and HTML out.
 
+mod login;
 mod pages;
 mod rules;
 mod server;

@@ -3,10 +3,11 @@
 use axum::{Router, body::Body};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use siesta::{
     accounts::{Accounts, Origin, SignUp},
     apps::{App, Apps},
+    clock::Clock,
     domain::user::Actor,
     logs::Logs,
     releases::Releases,
@@ -91,6 +92,13 @@ impl Server {
         let (user, session) = self.accounts.sign_up(email, &PASSWORD.into(), None, &Origin::default()).await.unwrap();
         let cookie = format!("siesta={}", session.expose_secret());
         Visitor { actor: Some(Actor { id: user.id, email: user.email }), cookie, language: "en" }
+    }
+
+    /// The six digits of a second factor, now.
+    pub fn code(&self, secret: &SecretString) -> String {
+        let secret = totp_rs::Secret::try_from_base32(secret.expose_secret()).unwrap();
+        let generator = totp_rs::Builder::new().with_secret(secret).with_account_name("ana").build().unwrap();
+        generator.generate(u64::try_from(self.house.clock.now().0 / 1000).unwrap()).to_string()
     }
 
     pub async fn app(&self, owner: &Visitor, name: &str) -> App {
