@@ -3,9 +3,11 @@
 
 mod client;
 mod door;
+mod plan;
 
 pub use client::{AdminClient, AdminError};
 pub use door::{DeployRequest, Door, NewToken, NewUser, Reset, Said, serve};
+pub use plan::PlanCommand;
 
 /// The socket's name inside the data folder.
 pub const SOCKET: &str = "admin.sock";

@@ -8,13 +8,14 @@ use crate::{
     builder::{BuildError, Builder},
     clock::Clock,
     domain::{
-        AppId, AppName, Plan,
+        AppId, AppName,
         event::{EventKind, NewEvent},
         feature::Feature,
         user::Actor,
     },
     dynos::{DynoError, Dynos},
     logs::Logs,
+    plans::Plans,
     releases::{ReleaseError, Releases},
     store::{Reader, StoreError, Writer, apps::NewApp},
 };
@@ -54,7 +55,7 @@ pub struct AppsParts {
     pub builder: Builder,
     pub logs: Logs,
     pub clock: Arc<dyn Clock>,
-    pub plan: Plan,
+    pub plans: Plans,
     /// The stack new apps are built on, as clients see it.
     pub stack: String,
 }
@@ -85,7 +86,7 @@ impl Apps {
     }
 
     async fn create_named(&self, name: AppName, owner: &Actor) -> Result<App, AppError> {
-        let limit = self.parts.plan.apps_per_account;
+        let limit = self.parts.plans.of_account(owner.id).apps_per_account;
         let id = AppId::new();
         let new = NewApp { id, name, owner: owner.id, stack: self.parts.stack.clone(), now: self.parts.clock.now() };
         let draft = self.parts.writer.draft_app(&new, limit).await.map_err(taken)?.ok_or(AppError::TooMany(limit))?;

@@ -134,8 +134,7 @@ pub struct Limits {
     pub archive_entries: u64,
     /// Slug, compressed (heroku.md 6.2).
     pub slug_bytes: u64,
-    /// Memory and CPU of a build container.
-    pub build_memory_bytes: i64,
+    /// CPU of a build container.
     pub build_nano_cpus: i64,
     /// API calls of an account in an hour (heroku.md 9.1).
     pub api_calls_per_hour: u32,
@@ -167,7 +166,6 @@ impl Default for Limits {
             unpacked_bytes: 1024 * MIB,
             archive_entries: 100_000,
             slug_bytes: 500 * MIB,
-            build_memory_bytes: 2 * 1024 * 1024 * 1024,
             build_nano_cpus: 1_000_000_000,
             api_calls_per_hour: 4_500,
         }

@@ -6,7 +6,7 @@
 //! ```text
 //! 4  server admin                puts the parts together, the operator's socket
 //! 3  web  api  router  http  tls the edges: pages, Platform API, data plane
-//! 2  apps builder releases dynos accounts   the owners of state
+//! 2  apps builder releases dynos plans accounts  the owners of state
 //! 1  logs  slugs  store  engine  metrics   what the owners stand on
 //! 0  domain clock scheduler config egress secrets fail_point   values in, values out
 //! ```
@@ -30,6 +30,7 @@ pub mod admin;
 pub mod apps;
 pub mod builder;
 pub mod dynos;
+pub mod plans;
 pub mod releases;
 
 pub mod api;

@@ -5,7 +5,7 @@ use std::{io::Read, path::PathBuf, process::ExitCode};
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use siesta::{
-    admin::{AdminClient, DeployRequest, NewToken, NewUser, Reset},
+    admin::{AdminClient, DeployRequest, NewToken, NewUser, PlanCommand, Reset},
     config::{Config, ServeOptions},
     server::{self, Server},
 };
@@ -34,6 +34,14 @@ enum Command {
     Token {
         #[command(subcommand)]
         command: TokenCommand,
+    },
+    /// Plans: what apps may use, and who has which.
+    Plan {
+        #[command(subcommand)]
+        command: PlanCommand,
+        /// Where the server keeps everything.
+        #[arg(long, env = "SIESTA_DATA_DIR", default_value = "/var/lib/siesta", global = true)]
+        data_dir: PathBuf,
     },
     /// Print an invitation link.
     Invite {
@@ -142,6 +150,10 @@ async fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Token { command: TokenCommand::Create { email, description, place } } => {
             println!("{}", AdminClient::new(&place.data_dir).create_token(NewToken { email, description }).await?);
+            Ok(())
+        }
+        Command::Plan { command, data_dir } => {
+            println!("{}", AdminClient::new(&data_dir).plan(command).await?.trim_end());
             Ok(())
         }
         Command::Invite { email, place } => {

@@ -17,8 +17,14 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use tokio::net::UnixStream;
 
-use super::{DeployRequest, LOCK, NewToken, NewUser, SOCKET, Said};
-use crate::{accounts::Accounts, clock::SystemClock, secrets::KeyRing, store};
+use super::{DeployRequest, LOCK, NewToken, NewUser, PlanCommand, SOCKET, Said};
+use crate::{
+    accounts::Accounts,
+    clock::SystemClock,
+    plans::Plans,
+    secrets::KeyRing,
+    store::{self, Reader, Writer},
+};
 
 /// Why a subcommand failed.
 #[derive(Debug, thiserror::Error)]
@@ -80,13 +86,18 @@ impl AdminClient {
         if status.is_success() { Ok(said) } else { Err(AdminError::Refused(said)) }
     }
 
-    /// The accounts of a database that no server has open.
-    async fn accounts(&self) -> Result<(File, Accounts), AdminError> {
+    /// The database, when no server has it open.
+    async fn database(&self) -> Result<(File, Reader, Writer), AdminError> {
         std::fs::create_dir_all(&self.data_dir)?;
         let path = self.data_dir.join(LOCK);
         let lock = File::create(&path)?;
         lock.try_lock().map_err(|_| AdminError::Locked(path))?;
         let (reader, writer) = store::open(&self.data_dir.join("siesta.db")).await.map_err(|e| AdminError::Refused(e.to_string()))?;
+        Ok((lock, reader, writer))
+    }
+
+    async fn accounts(&self) -> Result<(File, Accounts), AdminError> {
+        let (lock, reader, writer) = self.database().await?;
         let keys = KeyRing::open_or_create(&self.data_dir.join("key")).map_err(|e| AdminError::Refused(e.to_string()))?;
         Ok((lock, Accounts::new(reader, writer, Arc::new(SystemClock), Arc::new(keys))))
     }
@@ -112,6 +123,17 @@ impl AdminClient {
         let user = user.ok_or_else(|| AdminError::Refused("Couldn't find that account.".to_owned()))?;
         let (_, secret) = accounts.create_token(user.id, &new.description, None).await.map_err(|e| refused(&e))?;
         Ok(secret.expose_secret().to_owned())
+    }
+
+    /// `siesta plan`: what it prints.
+    pub async fn plan(&self, command: PlanCommand) -> Result<String, AdminError> {
+        if let Some(stream) = self.connect().await {
+            return self.call(stream, "POST", "/plans", &command).await;
+        }
+        let (_lock, reader, writer) = self.database().await?;
+        let plans = Plans::new(reader, writer, Arc::new(SystemClock), None);
+        plans.load().await.map_err(|e| AdminError::Refused(e.to_string()))?;
+        command.run(&plans).await.map_err(|e| AdminError::Refused(e.to_string()))
     }
 
     /// A call that needs the running server.

@@ -15,12 +15,14 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
 
+use super::PlanCommand;
 use crate::{
     accounts::{Accounts, User},
     apps::Apps,
     builder::{BuildSource, Builder, OutputItem},
     config::Config,
     domain::{AppName, BuildStatus, user::Actor},
+    plans::Plans,
     scheduler::Tasks,
     store::Reader,
 };
@@ -33,6 +35,7 @@ pub struct Door {
     pub accounts: Accounts,
     pub apps: Apps,
     pub builder: Builder,
+    pub plans: Plans,
     pub instance: String,
 }
 
@@ -99,6 +102,7 @@ pub fn serve(door: Door, path: &Path, tasks: &Tasks) -> std::io::Result<()> {
         .route("/invites", post(invite))
         .route("/tokens", post(create_token))
         .route("/claim-token", post(claim_token))
+        .route("/plans", post(plans))
         .route("/deploy", post(deploy).layer(DefaultBodyLimit::disable()))
         .with_state(door);
     tasks.spawn(async move {
@@ -161,6 +165,10 @@ async fn claim_token(State(door): State<Door>) -> Answer {
         Some(token) => say(token.expose_secret()),
         None => Err(refuse("This server has been claimed already.")),
     }
+}
+
+async fn plans(State(door): State<Door>, Json(command): Json<PlanCommand>) -> Answer {
+    say(command.run(&door.plans).await.map_err(refuse)?)
 }
 
 /// The account that deploys from the machine itself: the app's owner, else the first

@@ -61,7 +61,7 @@ async fn shape(api: &Api, app: &App) -> Result<Value, Fault> {
         "name": app.name,
         "organization": null,
         "owner": { "email": app.owner_email, "id": app.owner_id },
-        "process_tier": api.plan.name,
+        "process_tier": api.plans.of(app).name,
         "region": { "id": id_of("region", "us"), "name": "us" },
         "released_at": app.released_at,
         "repo_size": null,

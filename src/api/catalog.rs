@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     api::{Api, Route, paging::list, reference::id_of},
-    domain::Timestamp,
+    domain::{Plan, Timestamp},
     http::{CurrentUser, Fault, Json},
 };
 
@@ -52,9 +52,10 @@ fn region_shape() -> Value {
     })
 }
 
-fn size_shape(api: &Api) -> Value {
-    let name = api.plan.size_word();
-    let gigabytes = api.plan.memory_bytes as f64 / (1024.0 * 1024.0 * 1024.0);
+/// Each plan is a dyno size.
+fn size_shape(plan: &Plan) -> Value {
+    let name = plan.size_word();
+    let gigabytes = plan.memory_bytes as f64 / (1024.0 * 1024.0 * 1024.0);
     json!({
         "compute": 1,
         "cost": null,
@@ -89,9 +90,10 @@ async fn region(_: CurrentUser, Path(named): Path<String>) -> Result<Json<Value>
 }
 
 async fn sizes(State(api): State<Api>, _: CurrentUser, headers: HeaderMap) -> Result<Response, Fault> {
-    list(&headers, &["id", "name"], vec![size_shape(&api)])
+    list(&headers, &["id", "name"], api.plans.all().iter().map(|plan| size_shape(plan)).collect())
 }
 
 async fn size(State(api): State<Api>, _: CurrentUser, Path(named): Path<String>) -> Result<Json<Value>, Fault> {
-    if_named(size_shape(&api), &named, "dyno_size")
+    let sizes = api.plans.all();
+    sizes.iter().find_map(|plan| if_named(size_shape(plan), &named, "dyno_size").ok()).ok_or_else(|| Fault::not_found("dyno_size"))
 }

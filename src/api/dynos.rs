@@ -45,7 +45,7 @@ fn shape(api: &Api, app: &App, dyno: &DynoView) -> Value {
         "id": dyno.id,
         "name": dyno.name.to_string(),
         "release": { "id": dyno.release, "version": dyno.version },
-        "size": api.plan.size_word(),
+        "size": api.plans.of(app).size_word(),
         "state": dyno.state,
         "type": dyno.name.process_type,
         "updated_at": dyno.since,

@@ -36,7 +36,7 @@ fn shape(api: &Api, app: &App, row: &FormationRow) -> Value {
         "created_at": row.created_at,
         "id": row.id,
         "quantity": row.quantity,
-        "size": api.plan.size_word(),
+        "size": api.plans.of(app).size_word(),
         "type": row.process_type,
         "updated_at": row.updated_at,
     })
@@ -112,6 +112,7 @@ async fn update_one(
 
 /// All changes or none; answers with the rows that were named.
 async fn apply(api: &Api, access: &Deployer, updates: Vec<TypedChange>) -> Result<Vec<Value>, Fault> {
+    let plan = api.plans.of(&access.app);
     let rows = api.dynos.formation(access.app.id).await?;
     let mut named: Vec<ProcessType> = Vec::new();
     let mut changes: Vec<(ProcessType, Quantity)> = Vec::new();
@@ -121,9 +122,10 @@ async fn apply(api: &Api, access: &Deployer, updates: Vec<TypedChange>) -> Resul
             return Err(Fault::invalid("Images of your own cannot be released on this server. Deploy the source instead."));
         }
         if let Some(Reference(size)) = change.size
-            && !size.eq_ignore_ascii_case(&api.plan.size_word())
+            && !size.eq_ignore_ascii_case(&plan.size_word())
         {
-            return Err(Fault::invalid(format!("This server has one dyno size: {}.", api.plan.size_word())));
+            let sentence = format!("The plan of this app has one dyno size: {}. An administrator can give it another plan.", plan.size_word());
+            return Err(Fault::invalid(sentence));
         }
         named.push(row.process_type.clone());
         changes.extend(change.quantity.map(|Wanted(quantity)| (row.process_type.clone(), quantity)));

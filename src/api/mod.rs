@@ -45,10 +45,10 @@ use crate::{
     builder::Builder,
     clock::Clock,
     config::Config,
-    domain::Plan,
     dynos::Dynos,
     http::{Fault, authenticate_token, request_id},
     logs::Logs,
+    plans::Plans,
     releases::Releases,
     store::Reader,
 };
@@ -70,7 +70,7 @@ pub struct ApiParts {
     pub releases: Releases,
     pub dynos: Dynos,
     pub logs: Logs,
-    pub plan: Plan,
+    pub plans: Plans,
     /// The stack apps are built on, as clients see it.
     pub stack: String,
 }

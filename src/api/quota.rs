@@ -32,7 +32,7 @@ async fn of_account(State(api): State<Api>, CurrentUser(user): CurrentUser, Path
     }
     let of_apps: Vec<Value> = used.iter().map(|(app, seconds)| json!({ "app_uuid": app, "quota_used": seconds })).collect();
     Ok(Json(json!({
-        "account_quota": api.plan.awake_limit.as_secs() * used.len() as u64,
+        "account_quota": api.plans.of_account(user.id).awake_limit.as_secs() * used.len() as u64,
         "account_uuid": user.id,
         "apps": of_apps,
         "force_idle_until": null,

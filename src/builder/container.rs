@@ -116,7 +116,7 @@ async fn prepare(job: &Job<'_>) -> Result<ContainerId, BuildError> {
         env: environment(job),
         network: network.name,
         cache_volume: Some(cache_volume(instance, app.number)),
-        memory_bytes: parts.config.limits.build_memory_bytes,
+        memory_bytes: parts.plans.of(job.app).build_memory_bytes,
         nano_cpus: parts.config.limits.build_nano_cpus,
     });
     let container = parts.engine.create(spec).await?;
@@ -223,7 +223,7 @@ async fn run_in(job: &Job<'_>, container: &ContainerId, log: &mut Log) -> Result
     }
     let exit = engine.wait(container.clone()).await?;
     if exit.code != 0 {
-        let memory = job.parts.config.limits.build_memory_bytes / (1024 * 1024);
+        let memory = job.parts.plans.of(job.app).build_memory_bytes / (1024 * 1024);
         let sentence = match heard.error {
             Some(sentence) => sentence,
             None if exit.out_of_memory => {

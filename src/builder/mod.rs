@@ -21,9 +21,10 @@ use secrecy::SecretString;
 use crate::{
     clock::Clock,
     config::Config,
-    domain::{AppId, BuildId, BuildStatus, Plan, SourceId, user::Actor},
+    domain::{AppId, BuildId, BuildStatus, SourceId, user::Actor},
     engine::{Engine, EngineError, spec::NetworkFault},
     logs::Logs,
+    plans::Plans,
     releases::{ReleaseError, Releases},
     scheduler::Tasks,
     secrets,
@@ -102,7 +103,7 @@ pub struct BuilderParts {
     pub logs: Logs,
     pub slugs: Slugs,
     pub releases: Releases,
-    pub plan: Plan,
+    pub plans: Plans,
     /// The data folder.
     pub root: PathBuf,
 }

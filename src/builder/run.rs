@@ -44,7 +44,7 @@ pub struct Done {
 impl Run {
     /// Everything, with the limits of time and the cancel; a release once begun is not cut off.
     pub async fn all(&mut self) -> Result<Done, BuildError> {
-        let patience = self.parts.plan.build_timeout;
+        let patience = self.parts.plans.of(&self.app).build_timeout;
         let cancelled = self.cancelled.clone();
         let made = tokio::select! {
             biased;

@@ -34,7 +34,7 @@ pub use error_code::ErrorCode;
 pub use formation::ProcessType;
 pub use id::*;
 pub use log_line::LogLine;
-pub use plan::{Plan, SleepBy};
+pub use plan::{Holder, Plan, QuotaKind, SleepBy};
 pub use procfile::Procfile;
 pub use release::{ReleaseStatus, Version};
 pub use time::Timestamp;

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::domain::{Plan, Timestamp};
+use crate::domain::{Plan, QuotaKind, Timestamp};
 
 /// A stretch of time during which at least one dyno of the app was awake; open while it lasts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,7 +48,7 @@ pub fn standing(
     if let Some(end) = resting_until.filter(|end| *end > now) {
         return Standing { used, allow_until: None, deny_until: Some(end.min(now + plan.rest)) };
     }
-    if plan.awake_limit >= plan.quota_window {
+    if plan.quota != QuotaKind::Daily || plan.awake_limit >= plan.quota_window {
         return Standing { used, allow_until: None, deny_until: None };
     }
     match plan.awake_limit.checked_sub(used).filter(|left| !left.is_zero()) {

@@ -1,6 +1,6 @@
 //! The idle rule: a free app sleeps after 30 minutes without web traffic (heroku.md 1.4, 1.5).
 
-use crate::domain::{Plan, Timestamp};
+use crate::domain::{Plan, SleepBy, Timestamp};
 
 /// What the gate knows of an app's traffic.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,8 +20,11 @@ pub enum Verdict {
 }
 
 /// An app without web dynos never falls asleep by this rule; the caller does not ask then.
-/// A `last` that lies ahead of a clock set back counts as now.
+/// A `last` that lies ahead of a clock set back counts as now. A plan may forbid sleep.
 pub fn judge(plan: &Plan, activity: Activity, now: Timestamp) -> Verdict {
+    if plan.sleep_by == SleepBy::Never {
+        return Verdict::StayUntil(Timestamp::NEVER);
+    }
     let until = activity.last.min(now) + plan.idle_after;
     if activity.open > 0 {
         return Verdict::StayUntil(until.max(now + plan.idle_after));
@@ -77,6 +80,12 @@ mod tests {
         assert_eq!(naps(&Plan::free(), 0), Some(at(1)));
         assert_eq!(naps(&Plan::free(), 1), None);
         assert_eq!(naps(&Plan { nap_after: None, ..Plan::free() }, 0), None);
+    }
+
+    #[test]
+    fn a_plan_that_never_sleeps_stays_awake() {
+        let plan = Plan { sleep_by: SleepBy::Never, ..Plan::free() };
+        assert_eq!(judge(&plan, Activity { open: 0, last: at(0) }, at(90_000)), Verdict::StayUntil(Timestamp::NEVER));
     }
 
     #[test]

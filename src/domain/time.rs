@@ -9,6 +9,9 @@ use std::{fmt, time::Duration};
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
+    /// Later than everything.
+    pub const NEVER: Timestamp = Timestamp(i64::MAX);
+
     /// From whole seconds since the epoch.
     pub const fn from_secs(secs: i64) -> Self {
         Self(secs * 1000)

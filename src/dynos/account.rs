@@ -20,9 +20,9 @@ impl Account {
         Account { app, kept: AppActivity::default(), spans: Vec::new() }
     }
 
-    pub(super) async fn load(&mut self, context: &Context, now: Timestamp) -> Result<(), StoreError> {
+    pub(super) async fn load(&mut self, context: &Context, plan: &Plan, now: Timestamp) -> Result<(), StoreError> {
         self.kept = context.parts.reader.app_activity(self.app).await?;
-        self.spans = context.parts.reader.awake_spans(self.app, now - context.parts.plan.quota_window).await?;
+        self.spans = context.parts.reader.awake_spans(self.app, now - plan.quota_window).await?;
         Ok(())
     }
 
@@ -64,6 +64,14 @@ impl Account {
         self.write(context, AppActivity { resting_until: None, quota_from: Some(ended), ..self.kept }).await
     }
 
+    /// Under another plan: a rest goes on only when that plan would begin one now.
+    pub(super) async fn reconsider_rest(&mut self, context: &Context, plan: &Plan, now: Timestamp) -> Result<(), StoreError> {
+        let Some(until) = self.resting(now) else { return Ok(()) };
+        let begins = quota::standing(plan, &self.spans, self.kept.quota_from, None, now).deny_until;
+        let resting_until = begins.map(|at| at.min(until));
+        self.write(context, AppActivity { resting_until, ..self.kept }).await
+    }
+
     async fn write(&mut self, context: &Context, kept: AppActivity) -> Result<(), StoreError> {
         if kept != self.kept {
             context.parts.writer.set_app_activity(self.app, &kept).await?;
@@ -78,7 +86,7 @@ impl Account {
     }
 
     /// Begins or ends the awake span so that it says whether a dyno runs.
-    pub(super) async fn set_awake(&mut self, context: &Context, awake: bool, now: Timestamp) -> Result<(), StoreError> {
+    pub(super) async fn set_awake(&mut self, context: &Context, plan: &Plan, awake: bool, now: Timestamp) -> Result<(), StoreError> {
         let open = self.spans.last_mut().filter(|span| span.to.is_none());
         match open {
             Some(span) if !awake => {
@@ -87,7 +95,7 @@ impl Account {
             }
             None if awake => {
                 context.parts.writer.begin_awake_span(self.app, now).await?;
-                let horizon = now - context.parts.plan.quota_window;
+                let horizon = now - plan.quota_window;
                 self.spans.retain(|span| span.to.is_none_or(|to| to > horizon));
                 self.spans.push(Span { from: now, to: None });
             }
@@ -98,8 +106,8 @@ impl Account {
 
     /// After a restart with nothing running: when the open span ended is not known; not later than
     /// the app would have fallen asleep.
-    pub(super) async fn close_lost_span(&mut self, context: &Context, now: Timestamp) -> Result<(), StoreError> {
-        let last = self.kept.last_request_at.map_or(now, |at| at + context.parts.plan.idle_after);
-        self.set_awake(context, false, last.min(now)).await
+    pub(super) async fn close_lost_span(&mut self, context: &Context, plan: &Plan, now: Timestamp) -> Result<(), StoreError> {
+        let last = self.kept.last_request_at.map_or(now, |at| at + plan.idle_after);
+        self.set_awake(context, plan, false, last.min(now)).await
     }
 }

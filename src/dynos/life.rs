@@ -71,6 +71,8 @@ pub(super) enum Begin {
 pub(super) struct Life {
     pub(super) context: Arc<Context>,
     pub(super) app: App,
+    /// What it may use as long as it lives.
+    pub(super) plan: Arc<Plan>,
     pub(super) revision: Arc<Revision>,
     pub(super) id: DynoId,
     pub(super) name: DynoName,
@@ -131,7 +133,7 @@ impl Life {
     }
 
     fn owner(&self) -> Owner {
-        let quota = u64::try_from(self.context.parts.plan.memory_bytes).unwrap_or(0);
+        let quota = u64::try_from(self.plan.memory_bytes).unwrap_or(0);
         Owner { app: self.app.id, dyno: self.name.clone(), id: self.id, quota }
     }
 
@@ -196,7 +198,7 @@ impl Life {
             image,
             command: self.command(),
             env: self.environment().await?,
-            plan: &parts.plan,
+            plan: &self.plan,
             host_has_swap: self.context.has_swap(),
             network: network_name,
         };
@@ -317,7 +319,7 @@ impl Life {
         let words = running.output.last_lines();
         let mut why = match exit {
             Some(_) if memory => {
-                format!("The process used more than its {} MB of memory and was killed", megabytes(&self.context.parts.plan))
+                format!("The process used more than its {} MB of memory and was killed", self.plan.megabytes())
             }
             Some(exit) => format!("The process exited with status {}", exit.code),
             None => "The process was removed".to_owned(),
@@ -330,10 +332,6 @@ impl Life {
     async fn remove(&self, id: &ContainerId) {
         self.context.persist("remove", || self.context.parts.engine.remove(id.clone())).await;
     }
-}
-
-fn megabytes(plan: &Plan) -> i64 {
-    plan.memory_bytes / (1024 * 1024)
 }
 
 /// What can keep a container from being made.

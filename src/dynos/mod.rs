@@ -5,6 +5,7 @@
 mod account;
 pub mod gate;
 mod life;
+mod limits;
 mod meter;
 mod nap;
 mod orders;
@@ -37,7 +38,7 @@ use crate::{
     clock::Clock,
     config::Config,
     domain::{
-        AppId, AppName, ConfigVars, DynoId, DynoName, DynoState, Plan, ProcessType, ReleaseId, Timestamp, Version, app::App,
+        AppId, AppName, ConfigVars, DynoId, DynoName, DynoState, ProcessType, ReleaseId, Timestamp, Version, app::App,
         formation::Quantity, quota, slug::Slug, user::Actor,
     },
     engine::{
@@ -46,6 +47,7 @@ use crate::{
     },
     logs::Logs,
     metrics::{Metrics, Point},
+    plans::Plans,
     scheduler::Tasks,
     secrets::{KeyRing, SecretError},
     slugs::Slugs,
@@ -148,7 +150,8 @@ pub struct DynosParts {
     pub slugs: Slugs,
     /// Opens config snapshots.
     pub keys: Arc<KeyRing>,
-    pub plan: Plan,
+    /// What each app may use.
+    pub plans: Plans,
     /// This server's own id: what its containers and networks are labelled with.
     pub instance: Arc<str>,
 }
@@ -213,6 +216,7 @@ impl Dynos {
         let apps = self.context.parts.reader.apps().await?;
         let supervisors: Vec<Supervisor> = apps.into_iter().map(|app| self.register(app)).collect();
         self.publish();
+        self.watch_plans();
         match self.context.parts.engine.list().await {
             Ok(found) => self.adopt(supervisors, found).await,
             Err(error) => {
@@ -230,6 +234,16 @@ impl Dynos {
             }
         }
         Ok(())
+    }
+
+    /// A plan that changes counts at once: every supervisor looks whether it is its own.
+    fn watch_plans(&self) {
+        let (me, mut changes) = (self.clone(), self.context.parts.plans.changes());
+        self.context.parts.tasks.spawn(async move {
+            while changes.changed().await.is_ok() {
+                me.apps().values().for_each(|app| app.handle.wake.activate());
+            }
+        });
     }
 
     /// Hands each supervisor its containers. Those of apps that are gone are removed, but never by

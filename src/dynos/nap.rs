@@ -19,7 +19,7 @@ impl Supervisor {
 
     /// Begins the nap when its time has come. Workers do not nap: no visitor says that they are idle.
     pub(super) fn settle_nap(&self) {
-        if !self.context.has_swap() || !self.gate.nap_if_idle(&self.context.parts.plan) {
+        if !self.context.has_swap() || !self.gate.nap_if_idle(&self.plan) {
             return;
         }
         let web = self.dynos.values().filter(|dyno| dyno.name.process_type.is_web() && dyno.up && !dyno.stopping());

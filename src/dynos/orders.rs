@@ -89,7 +89,7 @@ impl Supervisor {
             && !reader.quantities(app).await?.iter().any(|row| row.process_type.is_web());
         self.context.parts.writer.fit_formation(app, &types, self.now()).await?;
         if new_web {
-            let size = self.context.parts.plan.size_word();
+            let size = self.plan.size_word();
             self.context.parts.logs.api(app, format!("Scaled to web@1:{size} by user {}", release.user_email));
         }
         Ok(())
@@ -115,7 +115,7 @@ impl Supervisor {
         self.check_plan(&wanted)?;
         let now = self.now();
         self.context.parts.writer.set_quantities(self.id(), &changed, now).await?;
-        let size = self.context.parts.plan.size_word();
+        let size = self.plan.size_word();
         let words: Vec<String> = changed.iter().map(|(process_type, count)| format!("{process_type}@{count}:{size}")).collect();
         self.context.parts.logs.api(self.id(), format!("Scaled to {} by user {}", words.join(" "), by.email));
         let detail = changed.iter().map(|(process_type, count)| (process_type.to_string(), json!(count)));
@@ -126,18 +126,7 @@ impl Supervisor {
         Ok(self.formation.clone())
     }
 
-    fn check_plan(&self, wanted: &[(ProcessType, u32)]) -> Result<(), DynoError> {
-        let plan = &self.context.parts.plan;
-        if wanted.iter().any(|(_, count)| *count > plan.dynos_per_type) {
-            return Err(DynoError::TooManyOfType { limit: plan.dynos_per_type, size: plan.size_word() });
-        }
-        if wanted.iter().filter(|(_, count)| *count > 0).count() > plan.process_types as usize {
-            return Err(DynoError::TooManyTypes { limit: plan.process_types, size: plan.size_word() });
-        }
-        Ok(())
-    }
-
-    async fn restart(&mut self, which: &Which) -> Result<(), DynoError> {
+    pub(super) async fn restart(&mut self, which: &Which) -> Result<(), DynoError> {
         let names = self.named(which)?;
         self.crashes.retain(|name, _| !names.contains(name));
         self.stopped.retain(|name| !names.contains(name));

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     domain::{
-        AppId, DynoId, DynoName, DynoState, ProcessType, ReleaseId, Timestamp,
+        AppId, DynoId, DynoName, DynoState, Plan, ProcessType, QuotaKind, ReleaseId, Timestamp,
         app::App,
         crash,
         event::{EventKind, NewEvent},
@@ -125,6 +125,8 @@ pub(super) struct Rollout {
 pub(super) struct Supervisor {
     pub(super) context: Arc<Context>,
     pub(super) app: App,
+    /// What the app may use; looked at anew in every turn.
+    pub(super) plan: Arc<Plan>,
     pub(super) gate: Arc<Gate>,
     pub(super) setting: Setting,
     pub(super) account: Account,
@@ -163,6 +165,7 @@ impl Supervisor {
         let due = Arc::new(AtomicI64::new(i64::MAX));
         let supervisor = Supervisor {
             account: Account::new(app.id),
+            plan: context.parts.plans.of(&app),
             context,
             app,
             gate: gate.clone(),
@@ -213,7 +216,11 @@ impl Supervisor {
     }
 
     async fn begin(&mut self, found: Vec<Container>) -> Result<(), StoreError> {
-        self.account.load(&self.context, self.now()).await?;
+        self.account.load(&self.context, &self.plan, self.now()).await?;
+        // The plan may have changed while no server ran.
+        if self.plan.quota != QuotaKind::Daily {
+            self.account.reconsider_rest(&self.context, &self.plan, self.now()).await?;
+        }
         self.load().await?;
         self.adopt(found).await
     }

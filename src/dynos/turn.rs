@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     domain::{
-        DynoId, DynoName, DynoState, Timestamp,
+        DynoId, DynoName, DynoState, SleepBy, Timestamp,
         event::EventKind,
         reconcile::{Action, Desired, Observed, reconcile},
         sleep,
@@ -44,6 +44,7 @@ pub(super) enum Setting {
 impl Supervisor {
     pub(super) async fn turn(&mut self) -> Result<(), StoreError> {
         let now = self.now();
+        self.settle_plan(now).await?;
         self.settle_rest(now).await?;
         self.settle_sleep(now).await?;
         self.settle_quota(now).await?;
@@ -56,7 +57,7 @@ impl Supervisor {
         }
         self.settle_rollout(now);
         let running = self.dynos.values().any(|dyno| !dyno.stopping());
-        self.account.set_awake(&self.context.clone(), running, now).await?;
+        self.account.set_awake(&self.context, &self.plan, running, now).await?;
         self.publish(now);
         Ok(())
     }
@@ -84,6 +85,9 @@ impl Supervisor {
             if !self.has_web() {
                 return self.wake_up("formation").await;
             }
+            if may_try && self.plan.sleep_by == SleepBy::Never {
+                return self.wake_up("plan").await;
+            }
             if may_try && self.gate.waiting() > 0 {
                 return self.wake_up("request").await;
             }
@@ -93,12 +97,11 @@ impl Supervisor {
         if !self.has_web() || booting || self.rollout.is_some() {
             return Ok(());
         }
-        let plan = &self.context.parts.plan;
         self.settle_nap();
         let idle = match self.setting {
-            Setting::Open(_) if self.sleeps_by_nap(plan) => false,
-            Setting::Open(_) => self.gate.close_if_idle(plan),
-            _ => sleep::judge(plan, self.gate.activity(), now) == sleep::Verdict::Sleep,
+            Setting::Open(_) if self.sleeps_by_nap(&self.plan) => false,
+            Setting::Open(_) => self.gate.close_if_idle(&self.plan),
+            _ => sleep::judge(&self.plan, self.gate.activity(), now) == sleep::Verdict::Sleep,
         };
         if idle {
             if matches!(self.setting, Setting::Open(_)) {
@@ -114,7 +117,7 @@ impl Supervisor {
         if self.account.asleep() || self.target.is_none() || self.account.resting(now).is_some() {
             return Ok(());
         }
-        let Some(until) = self.account.standing(&self.context.parts.plan, now).deny_until else {
+        let Some(until) = self.account.standing(&self.plan, now).deny_until else {
             return Ok(());
         };
         self.account.begin_rest(&self.context, until).await?;
@@ -230,6 +233,7 @@ impl Supervisor {
         let life = Life {
             context: self.context.clone(),
             app: self.app.clone(),
+            plan: self.plan.clone(),
             revision: dyno.revision.clone(),
             id: dyno.id,
             name: dyno.name.clone(),
@@ -272,7 +276,7 @@ impl Supervisor {
             }
         }
         if self.dynos.is_empty() {
-            self.account.close_lost_span(&self.context, now).await?;
+            self.account.close_lost_span(&self.context, &self.plan, now).await?;
         }
         Ok(())
     }

@@ -31,7 +31,7 @@ impl Supervisor {
             since,
             dynos: self.dyno_views(now),
             sleeps_at: self.sleeps_at(phase, now),
-            quota: self.account.standing(&self.context.parts.plan, now),
+            quota: self.account.standing(&self.plan, now),
         }
     }
 
@@ -66,20 +66,19 @@ impl Supervisor {
     }
 
     fn sleeps_at(&self, phase: AppPhase, now: Timestamp) -> Option<Timestamp> {
-        let plan = &self.context.parts.plan;
         let may_sleep = matches!(phase, AppPhase::Awake | AppPhase::Napping | AppPhase::Crashed)
             && self.has_web()
             && self.awake(now)
-            && !self.sleeps_by_nap(plan);
-        match sleep::judge(plan, self.gate.activity(), now) {
-            sleep::Verdict::StayUntil(until) if may_sleep => Some(until),
+            && !self.sleeps_by_nap(&self.plan);
+        match sleep::judge(&self.plan, self.gate.activity(), now) {
+            sleep::Verdict::StayUntil(until) if may_sleep && until < Timestamp::NEVER => Some(until),
             _ => None,
         }
     }
 
     pub(super) fn naps_at(&self, phase: AppPhase, now: Timestamp) -> Option<Timestamp> {
         let may_nap = phase == AppPhase::Awake && self.has_web() && self.context.has_swap();
-        sleep::naps_at(&self.context.parts.plan, self.gate.activity(), now).filter(|_| may_nap)
+        sleep::naps_at(&self.plan, self.gate.activity(), now).filter(|_| may_nap)
     }
 
     fn dyno_views(&self, now: Timestamp) -> Vec<DynoView> {

@@ -153,9 +153,8 @@ impl From<AppError> for Fault {
     fn from(error: AppError) -> Fault {
         let message = error.to_string();
         match error {
-            AppError::NameTaken => Fault::invalid(message),
+            AppError::NameTaken | AppError::TooMany(_) => Fault::invalid(message),
             AppError::NoSuchApp => Fault::not_found("app"),
-            AppError::TooMany(_) => Fault::forbidden(message),
             AppError::Release(error) => error.into(),
             AppError::Dynos(error) => error.into(),
             AppError::Build(error) => error.into(),

@@ -16,12 +16,12 @@ use crate::{
     builder::{Builder, BuilderParts},
     clock::Clock,
     config::Config,
-    domain::Plan,
     dynos::{Dynos, DynosParts},
     egress::Egress,
     engine::Engine,
     http::ClientAddress,
     logs::Logs,
+    plans::Plans,
     releases::{Releases, ReleasesParts},
     router::{Peer, Platform},
     scheduler::{Activator, Tasks, every},
@@ -44,7 +44,6 @@ pub struct Ground {
     pub logs: Logs,
     /// The id under which this server labels what it makes.
     pub instance: String,
-    pub plan: Plan,
 }
 
 /// Everything below the edges.
@@ -61,8 +60,8 @@ pub struct Owners {
     pub egress: Egress,
     pub logs: Logs,
     pub slugs: Slugs,
+    pub plans: Plans,
     pub instance: String,
-    pub plan: Plan,
 }
 
 impl Ground {
@@ -84,18 +83,16 @@ impl Ground {
         let egress = Egress::new(&config.options.egress_allow, config.options.egress_ca.as_deref())?;
         let logs = Logs::open(&data.join("logs.db"), clock.clone(), tasks).await?;
         let engine = engine(&instance)?;
-        let mut plan = Plan::free();
-        if let Some(seconds) = config.options.idle_after {
-            plan.idle_after = Duration::from_secs_f64(seconds.clamp(0.1, 31_536_000.0));
-        }
-        Ok(Ground { config: Arc::new(config), clock, tasks: tasks.clone(), reader, writer, engine, keys, egress, logs, instance, plan })
+        Ok(Ground { config: Arc::new(config), clock, tasks: tasks.clone(), reader, writer, engine, keys, egress, logs, instance })
     }
 }
 
 impl Owners {
     /// Puts them together; nothing runs yet.
     pub fn new(ground: Ground) -> Owners {
-        let Ground { config, clock, tasks, reader, writer, engine, keys, egress, logs, instance, plan } = ground;
+        let Ground { config, clock, tasks, reader, writer, engine, keys, egress, logs, instance } = ground;
+        let idle_after = config.options.idle_after.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.1, 31_536_000.0)));
+        let plans = Plans::new(reader.clone(), writer.clone(), clock.clone(), idle_after);
         let slugs = Slugs::new(config.options.data_dir.clone(), engine.clone(), &instance);
         let dynos = Dynos::new(DynosParts {
             config: config.clone(),
@@ -107,7 +104,7 @@ impl Owners {
             logs: logs.clone(),
             slugs: slugs.clone(),
             keys: keys.clone(),
-            plan: plan.clone(),
+            plans: plans.clone(),
             instance: instance.as_str().into(),
         });
         let releases = Releases::new(ReleasesParts {
@@ -129,7 +126,7 @@ impl Owners {
             logs: logs.clone(),
             slugs: slugs.clone(),
             releases: releases.clone(),
-            plan: plan.clone(),
+            plans: plans.clone(),
             root: config.options.data_dir.clone(),
         });
         let accounts = Accounts::new(reader.clone(), writer.clone(), clock.clone(), keys);
@@ -141,18 +138,19 @@ impl Owners {
             builder: builder.clone(),
             logs: logs.clone(),
             clock: clock.clone(),
-            plan: plan.clone(),
+            plans: plans.clone(),
             stack: config.stack_name(),
         });
-        Owners { config, clock, tasks, reader, accounts, apps, builder, releases, dynos, egress, logs, slugs, instance, plan }
+        Owners { config, clock, tasks, reader, accounts, apps, builder, releases, dynos, egress, logs, slugs, plans, instance }
     }
 
-    /// In this order: dynos are adopted before anything could start one, releases that were cut off
+    /// In this order: plans are known before a dyno is judged by one, dynos are adopted before anything could start one, releases that were cut off
     /// are brought to an end before builds could make new ones.
     ///
     /// # Errors
     /// When the database or the engine fails.
     pub async fn start(&self) -> anyhow::Result<()> {
+        self.plans.load().await?;
         self.dynos.start().await?;
         self.releases.start().await?;
         self.builder.start().await?;
@@ -198,7 +196,7 @@ impl Owners {
             releases: self.releases.clone(),
             dynos: self.dynos.clone(),
             logs: self.logs.clone(),
-            plan: self.plan.clone(),
+            plans: self.plans.clone(),
         })
     }
 
@@ -214,7 +212,7 @@ impl Owners {
             releases: self.releases.clone(),
             dynos: self.dynos.clone(),
             logs: self.logs.clone(),
-            plan: self.plan.clone(),
+            plans: self.plans.clone(),
             stack: self.config.stack_name(),
         }))
     }
@@ -246,6 +244,7 @@ impl Owners {
             accounts: self.accounts.clone(),
             apps: self.apps.clone(),
             builder: self.builder.clone(),
+            plans: self.plans.clone(),
             instance: self.instance.clone(),
         };
         admin::serve(door, &data.join(admin::SOCKET), &self.tasks).context("The admin socket cannot be made")

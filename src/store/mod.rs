@@ -13,6 +13,7 @@ mod events;
 pub mod formation;
 pub mod one_time_links;
 mod open;
+mod plans;
 pub mod releases;
 pub mod second_factors;
 pub mod sessions;

@@ -67,7 +67,7 @@ pub async fn list(State(web): State<Web>, cx: Cx, CurrentUser(user): CurrentUser
         rows.push(Row {
             state: Pill::of(&cx, status.as_ref(), building),
             release: web.reader.current_release(app.id).await?.map(|release| said(&release)),
-            awake: state::awake(&web, &cx, app.id, status.as_ref()).await?,
+            awake: state::awake(&web, &cx, &app, status.as_ref()).await?,
             name: app.name,
         });
     }

@@ -49,7 +49,7 @@ struct Dyno {
 
 /// The process types of an app with their counts, in Procfile order.
 pub async fn processes(web: &Web, cx: &Cx, app: &App, status: Option<&AppStatus>) -> Result<Vec<Process>, Fault> {
-    let limit = web.plan.dynos_per_type;
+    let limit = web.plans.of(app).dynos_per_type;
     let dynos = status.map_or(&[][..], |status| &status.dynos);
     let rows = web.dynos.formation(app.id).await?;
     let state = |process_type: &ProcessType| {
@@ -95,7 +95,7 @@ pub async fn resources(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Vi
     let Seen { head, status, .. } = Head::see(&web, &cx, &app, Tab::Resources).await?;
     let formation = processes(&web, &cx, &app, status.as_ref()).await?;
     let dynos = status.iter().flat_map(|status| &status.dynos).map(|view| dyno(&cx, view)).collect();
-    let plan = &web.plan;
+    let plan = web.plans.of(&app);
     let values = [
         ("memory", &*lang::mebibytes(plan.memory_bytes)),
         ("types", &plan.process_types.to_string()),

@@ -23,10 +23,10 @@ use crate::{
     builder::Builder,
     clock::Clock,
     config::Config,
-    domain::Plan,
     dynos::Dynos,
     http::{Fault, authenticate_session, request_id, require_same_origin, security_headers},
     logs::Logs,
+    plans::Plans,
     releases::Releases,
     store::Reader,
 };
@@ -65,7 +65,7 @@ pub struct Web {
     pub dynos: Dynos,
     pub logs: Logs,
     /// The limits the pages tell of.
-    pub plan: Plan,
+    pub plans: Plans,
 }
 
 impl FromRef<Web> for Reader {

@@ -74,7 +74,7 @@ pub async fn overview(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Vie
         crash: if phase == Some(AppPhase::Crashed) { Some(why_crashed(&web, &cx, &app).await?) } else { None },
         resting: status.as_ref().and_then(|status| resting(&cx, status)),
         build: building.as_ref().map(|build| BuildView::of(&cx, build)),
-        awake: state::awake(&web, &cx, app.id, status.as_ref()).await?,
+        awake: state::awake(&web, &cx, &app, status.as_ref()).await?,
         formation: processes(&web, &cx, &app, status.as_ref()).await?,
         tail: Tail::load(&web, &app, &Filter::default(), 25).await?,
         facts: facts(&web, &cx, &app, current.as_ref()).await?,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::{
+    apps::App,
     domain::{AppId, Plan, Timestamp, quota::Span},
     dynos::{AppPhase, AppStatus},
     http::Fault,
@@ -93,8 +94,8 @@ pub fn status(web: &Web, app: AppId) -> Option<AppStatus> {
 }
 
 /// The strip of an app.
-pub async fn awake(web: &Web, cx: &Cx, app: AppId, status: Option<&AppStatus>) -> Result<Awake, Fault> {
-    let spans = web.dynos.awake_spans(app, WINDOW).await?;
+pub async fn awake(web: &Web, cx: &Cx, app: &App, status: Option<&AppStatus>) -> Result<Awake, Fault> {
+    let spans = web.dynos.awake_spans(app.id, WINDOW).await?;
     let used = status.map_or(Duration::ZERO, |status| status.quota.used);
-    Ok(Awake::of(cx, &web.plan, &spans, used))
+    Ok(Awake::of(cx, &web.plans.of(app), &spans, used))
 }

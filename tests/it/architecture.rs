@@ -21,15 +21,16 @@ const LAYERS: &[(&str, &str)] = &[
     ("logs", "domain clock scheduler store"),
     ("slugs", "domain engine"),
     ("accounts", "domain clock secrets store"),
-    ("dynos", "domain clock config fail_point scheduler secrets engine logs metrics slugs store"),
+    ("plans", "domain clock store"),
+    ("dynos", "domain clock config fail_point scheduler secrets engine logs metrics plans slugs store"),
     ("releases", "domain clock fail_point scheduler secrets dynos logs slugs store"),
-    ("builder", "domain clock config fail_point scheduler secrets engine logs releases slugs store"),
-    ("apps", "domain clock builder dynos logs releases store"),
+    ("builder", "domain clock config fail_point scheduler secrets engine logs plans releases slugs store"),
+    ("apps", "domain clock builder dynos logs plans releases store"),
     ("tls", "domain clock config"),
-    ("http", "domain clock config accounts apps builder dynos releases store secrets"),
+    ("http", "domain clock config accounts apps builder dynos plans releases store secrets"),
     ("router", "domain clock config scheduler dynos logs"),
-    ("api", "domain clock config http accounts apps builder dynos logs releases store secrets slugs"),
-    ("web", "domain clock config http accounts apps builder dynos logs releases store secrets slugs"),
+    ("api", "domain clock config http accounts apps builder dynos logs plans releases store secrets slugs"),
+    ("web", "domain clock config http accounts apps builder dynos logs plans releases store secrets slugs"),
 ];
 
 /// Modules that may name everything.

@@ -9,6 +9,7 @@ mod builds;
 mod docker;
 mod dynos;
 mod engine_contract;
+mod plans;
 mod router;
 mod store;
 mod support;

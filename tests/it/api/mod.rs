@@ -2,7 +2,7 @@
 
 mod roles;
 mod rules;
-mod server;
+pub mod server;
 mod shapes;
 mod streams;
 mod tenancy;

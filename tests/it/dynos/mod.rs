@@ -5,4 +5,4 @@ mod deploy;
 mod gate;
 mod memory;
 mod sleep;
-mod world;
+pub mod world;

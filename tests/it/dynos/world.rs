@@ -10,6 +10,7 @@ use siesta::{
     dynos::{AppPhase, AppStatus, Dynos, Entry, Gate, Lease, Refusal},
     engine::fake::FakeEngine,
     logs::{Filter, Logs},
+    plans::Plans,
     releases::{Release, ReleaseError, Releases},
     scheduler::Tasks,
     server::Owners,
@@ -37,6 +38,7 @@ pub struct World {
     pub dynos: Dynos,
     pub releases: Releases,
     pub apps: Apps,
+    pub plans: Plans,
     pub tasks: Tasks,
     pub engine: FakeEngine,
     pub clock: ManualClock,
@@ -64,16 +66,17 @@ impl Machine {
     pub async fn serve(&self) -> World {
         let mut config = house::config(self.folder.path(), &[]);
         config.limits.boot_timeout = self.boot_timeout;
-        let mut ground = house::ground(config, Arc::new(self.clock.clone()), Arc::new(self.engine.clone()), INSTANCE).await;
-        ground.plan = self.plan.clone();
+        let ground = house::ground(config, Arc::new(self.clock.clone()), Arc::new(self.engine.clone()), INSTANCE).await;
+        ground.writer.save_plan(&self.plan, self.clock.now()).await.expect("a plan");
         insert_user(&ground.writer, &self.by).await;
         let owners = Owners::new(ground);
         // Without builds, whose start wants the engine at once.
+        owners.plans.load().await.expect("plans");
         owners.dynos.start().await.expect("dynos start");
         owners.releases.start().await.expect("releases start");
-        let Owners { reader, logs, dynos, releases, apps, tasks, .. } = owners;
+        let Owners { reader, logs, dynos, releases, apps, plans, tasks, .. } = owners;
         let (engine, clock, by) = (self.engine.clone(), self.clock.clone(), self.by.clone());
-        World { reader, logs, dynos, releases, apps, tasks, engine, clock, by, _folder: self.folder.clone() }
+        World { reader, logs, dynos, releases, apps, plans, tasks, engine, clock, by, _folder: self.folder.clone() }
     }
 }
 

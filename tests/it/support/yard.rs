@@ -35,8 +35,8 @@ pub struct Yard {
 impl Yard {
     /// Opens the data folder as a server does at its start. `flags` are those of `siesta serve`.
     pub async fn open(engine: Arc<dyn Engine>, instance: &str, data: &Path, flags: &[&str], plan: Plan) -> Yard {
-        let mut ground = house::ground(house::config(data, flags), Arc::new(SystemClock), engine, instance).await;
-        ground.plan = plan;
+        let ground = house::ground(house::config(data, flags), Arc::new(SystemClock), engine, instance).await;
+        ground.writer.save_plan(&plan, ground.clock.now()).await.expect("a plan");
         let owners = Owners::new(ground);
         let user = owners.accounts.system_user().await.expect("a user");
         owners.start().await.expect("a start");
