@@ -24,12 +24,19 @@ function offerCopies(root) {
 /** Follows a stream of lines into its list, at the end as long as the reader is there. */
 function follow(list) {
   const panel = list.parentElement;
-  const note = panel.closest(".card")?.querySelector("[data-tail-note]");
+  const card = panel.closest(".card");
+  const note = card?.querySelector("[data-tail-note]");
+  const pause = card?.querySelector("[data-tail-pause]");
+  const jump = card?.querySelector("[data-tail-jump]");
   const address = new URL(list.dataset.tail, location.href);
-  if (list.dataset.last) address.searchParams.set("after", list.dataset.last);
-  const source = new EventSource(address);
+  let last = list.dataset.last;
+  let source;
   const say = (state) => note?.setAttribute("data-state", state);
   const atEnd = () => panel.scrollHeight - panel.scrollTop - panel.clientHeight < 40;
+  const toEnd = () => {
+    panel.scrollTop = panel.scrollHeight;
+    if (jump) jump.hidden = true;
+  };
 
   const append = (html) => {
     const stay = !atEnd();
@@ -37,24 +44,48 @@ function follow(list) {
     list.insertAdjacentHTML("beforeend", html);
     while (list.childElementCount > KEPT_LINES) list.firstElementChild.remove();
     localiseTimes(list);
-    if (!stay) panel.scrollTop = panel.scrollHeight;
+    if (!stay) toEnd();
+    else if (jump) jump.hidden = false;
   };
 
-  panel.scrollTop = panel.scrollHeight;
-  source.addEventListener("open", () => say("live"));
-  source.addEventListener("error", () => say("lost"));
-  source.addEventListener("message", (event) => append(event.data));
-  source.addEventListener("dropped", (event) => {
-    const item = document.createElement("li");
-    item.className = "warn";
-    item.textContent = event.data;
-    append(item.outerHTML);
-  });
-  source.addEventListener("end", () => {
-    source.close();
-    note?.removeAttribute("data-state");
-    if (list.dataset.tailEnd) document.body.dispatchEvent(new CustomEvent(list.dataset.tailEnd));
-  });
+  // Opened again behind the last line seen: what came during a pause is delivered then.
+  const open = () => {
+    if (last) address.searchParams.set("after", last);
+    source = new EventSource(address);
+    source.addEventListener("open", () => say("live"));
+    source.addEventListener("error", () => say("lost"));
+    source.addEventListener("message", (event) => {
+      last = event.lastEventId || last;
+      append(event.data);
+    });
+    source.addEventListener("dropped", (event) => {
+      const item = document.createElement("li");
+      item.className = "warn";
+      item.textContent = event.data;
+      append(item.outerHTML);
+    });
+    source.addEventListener("end", () => {
+      source.close();
+      note?.removeAttribute("data-state");
+      if (list.dataset.tailEnd) document.body.dispatchEvent(new CustomEvent(list.dataset.tailEnd));
+    });
+  };
+
+  toEnd();
+  open();
+  if (pause) {
+    pause.hidden = false;
+    pause.addEventListener("click", () => {
+      const paused = pause.getAttribute("aria-pressed") !== "true";
+      pause.setAttribute("aria-pressed", String(paused));
+      if (paused) {
+        source.close();
+        note?.removeAttribute("data-state");
+      } else open();
+    });
+  }
+  jump?.querySelector("button").addEventListener("click", toEnd);
+  panel.addEventListener("scroll", () => jump && atEnd() && (jump.hidden = true), { passive: true });
   addEventListener("pagehide", () => source.close());
 }
 

@@ -1,4 +1,4 @@
-//! What clients ask of an app that this server has none of: add-ons, drains, buildpacks.
+//! What clients ask of an app that this server has none of: add-ons, buildpacks.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -12,7 +12,6 @@ pub fn routes() -> Vec<Route> {
     vec![
         Route::new(Method::GET, "/apps/{app}/addons", empty),
         Route::new(Method::GET, "/apps/{app}/addon-attachments", empty),
-        Route::new(Method::GET, "/apps/{app}/log-drains", empty),
         Route::new(Method::GET, "/apps/{app}/usage", usage),
     ]
 }

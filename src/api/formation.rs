@@ -124,7 +124,8 @@ async fn apply(api: &Api, access: &Deployer, updates: Vec<TypedChange>) -> Resul
         if let Some(Reference(size)) = change.size
             && !size.eq_ignore_ascii_case(&plan.size_word())
         {
-            let sentence = format!("The plan of this app has one dyno size: {}. An administrator can give it another plan.", plan.size_word());
+            let sentence =
+                format!("The plan of this app has one dyno size: {}. An administrator can give it another plan.", plan.size_word());
             return Err(Fault::invalid(sentence));
         }
         named.push(row.process_type.clone());

@@ -18,6 +18,7 @@ mod dynos;
 mod features;
 mod formation;
 mod limit;
+mod log_drains;
 mod log_sessions;
 mod paging;
 mod quota;
@@ -47,7 +48,7 @@ use crate::{
     config::Config,
     dynos::Dynos,
     http::{Fault, authenticate_token, request_id},
-    logs::Logs,
+    logs::{Logs, drains::Drains},
     plans::Plans,
     releases::Releases,
     store::Reader,
@@ -71,6 +72,7 @@ pub struct ApiParts {
     pub dynos: Dynos,
     pub logs: Logs,
     pub plans: Plans,
+    pub drains: Drains,
     /// The stack apps are built on, as clients see it.
     pub stack: String,
 }
@@ -167,6 +169,7 @@ pub fn routes() -> Vec<Route> {
         domains::routes(),
         dynos::routes(),
         formation::routes(),
+        log_drains::routes(),
         log_sessions::routes(),
         quota::routes(),
         releases::routes(),

@@ -52,6 +52,8 @@ ids! {
     DynoId,
     /// The formation row of one process type of one app.
     FormationId,
+    /// A log drain.
+    DrainId,
     /// An API token.
     TokenId,
     /// A login of a browser.

@@ -38,8 +38,8 @@ use crate::{
     clock::Clock,
     config::Config,
     domain::{
-        AppId, AppName, ConfigVars, DynoId, DynoName, DynoState, ProcessType, ReleaseId, Timestamp, Version, app::App,
-        formation::Quantity, quota, slug::Slug, user::Actor,
+        AppId, AppName, ConfigVars, DynoId, DynoName, DynoState, ProcessType, ReleaseId, Timestamp, Version, app::App, formation::Quantity,
+        quota, slug::Slug, user::Actor,
     },
     engine::{
         Container, Engine, EngineError, NetworkSpec, Usage,

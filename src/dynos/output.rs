@@ -8,13 +8,13 @@ use std::{
 };
 
 use futures_util::StreamExt;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use crate::{
     domain::{AppId, DynoName, LogLine, log_line::Source},
     dynos::Context,
     engine::{ContainerId, EngineError},
-    logs::Filter,
+    logs::{Filter, KEPT_LINES},
 };
 
 /// Lines kept as last words.
@@ -23,6 +23,14 @@ const LAST_LINES: usize = 5;
 const RETRY: Duration = Duration::from_secs(1);
 /// How long the end of a container waits for the rest of its output.
 const REST: Duration = Duration::from_secs(2);
+
+/// So many lines within so short a time are a flood: near the most the engine can take down.
+const FLOOD_LINES: u32 = 5_000;
+const FLOOD_MICROS: i64 = 100_000;
+/// A flood is read no faster than so many lines in this time, whatever the engine hands out.
+const FLOOD_PACE: Duration = Duration::from_millis(50);
+/// Between two lines that say what the engine may have dropped.
+const FLOOD_SAID_MICROS: i64 = 10_000_000;
 
 /// The output of one container on its way into the log.
 pub(super) struct Output {
@@ -89,9 +97,22 @@ impl Pump {
 
     async fn follow(&self, since: &mut Option<i64>) -> Result<(), EngineError> {
         let mut lines = self.context.parts.engine.logs(self.container.clone(), *since).await?;
+        let mut flood = Flood::default();
+        let mut pace = Instant::now();
         while let Some(output) = lines.next().await {
             let output = output?;
             *since = Some(output.at_micros + 1);
+            match flood.note(output.at_micros) {
+                Burst::Within => {}
+                Burst::Over => pace = Instant::now(),
+                Burst::Flood { say } => {
+                    if let Some(since) = say {
+                        self.context.parts.logs.lost_elsewhere(self.app, since);
+                    }
+                    tokio::time::sleep_until(pace + FLOOD_PACE).await;
+                    pace = Instant::now();
+                }
+            }
             let message = String::from_utf8_lossy(&output.bytes).into_owned();
             let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
             if last.len() == LAST_LINES {
@@ -105,9 +126,78 @@ impl Pump {
         Ok(())
     }
 
+    /// Behind the last line of this dyno that the log holds. Where it holds none, its lines were
+    /// pushed out by later ones of others: then behind the oldest of these.
     async fn last_logged(&self) -> Option<i64> {
         let filter = Filter { source: Some(Source::App), ps: Some(self.ps.clone()), text: None };
         let lines = self.context.parts.logs.recent(self.app, &filter, 1).await.ok()?;
-        lines.last().map(|(_, line)| line.at_micros + 1)
+        if let Some((_, line)) = lines.last() {
+            return Some(line.at_micros + 1);
+        }
+        let all = self.context.parts.logs.recent(self.app, &Filter::default(), KEPT_LINES).await.ok()?;
+        let pushed_out = all.first().is_some_and(|(number, _)| *number > 1);
+        all.first().filter(|_| pushed_out).map(|(_, line)| line.at_micros)
+    }
+}
+
+/// How fast lines come, by the engine's own stamps.
+#[derive(Default)]
+struct Flood {
+    begun_micros: i64,
+    lines: u32,
+    said_micros: Option<i64>,
+}
+
+/// What a line was the last of.
+#[derive(Debug, PartialEq, Eq)]
+enum Burst {
+    /// Of nothing yet.
+    Within,
+    /// Of as many lines as would make a flood, in good time.
+    Over,
+    /// Of a flood. The engine drops what its buffer cannot hold and does not say how much; `say`:
+    /// since when, once in a while.
+    Flood { say: Option<i64> },
+}
+
+impl Flood {
+    fn note(&mut self, at_micros: i64) -> Burst {
+        if self.lines == 0 {
+            self.begun_micros = at_micros;
+        }
+        self.lines += 1;
+        if self.lines < FLOOD_LINES {
+            return Burst::Within;
+        }
+        self.lines = 0;
+        if at_micros - self.begun_micros >= FLOOD_MICROS {
+            return Burst::Over;
+        }
+        let due = self.said_micros.is_none_or(|said| at_micros - said >= FLOOD_SAID_MICROS);
+        if due {
+            self.said_micros = Some(at_micros);
+        }
+        Burst::Flood { say: due.then_some(self.begun_micros) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bursts(lines: i64, micros_between: i64) -> Vec<Burst> {
+        let mut flood = Flood::default();
+        let all = (0..lines).map(|line| flood.note(line * micros_between));
+        all.filter(|burst| *burst != Burst::Within).collect()
+    }
+
+    #[test]
+    fn a_flood_is_told_by_the_engines_stamps_and_said_once_in_a_while() {
+        assert_eq!(bursts(10_000, 100), [Burst::Over, Burst::Over], "10,000 lines a second are no flood");
+        let flood = bursts(11_000_000, 2);
+        assert_eq!(flood.len(), 2_200);
+        assert_eq!(flood[0], Burst::Flood { say: Some(0) });
+        let said = flood.iter().filter(|burst| matches!(burst, Burst::Flood { say: Some(_) })).count();
+        assert_eq!(said, 3, "at 0, 10 and 20 seconds");
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     builder::BuildError,
     domain::{AppNameError, config_var::ConfigVarError, formation::ProcessTypeError},
     dynos::DynoError,
+    logs::drains::DrainError,
     releases::ReleaseError,
     store::StoreError,
 };
@@ -190,6 +191,18 @@ impl From<DynoError> for Fault {
             DynoError::Engine(error) => Fault::internal(&error),
             DynoError::Network(error) => Fault::internal(&error),
             DynoError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<DrainError> for Fault {
+    fn from(error: DrainError) -> Fault {
+        let message = error.to_string();
+        match error {
+            DrainError::NoSuchDrain => Fault::not_found("log_drain"),
+            DrainError::TooMany | DrainError::Taken | DrainError::Address(_) | DrainError::Refused(_) => Fault::invalid(message),
+            DrainError::Sealed(_) => Fault::internal(&error),
+            DrainError::Store(error) => error.into(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `logs.db`: the lines as the disk has them. `synchronous=NORMAL`: a power loss may cost the last
 //! moments of a log, never the file.
 
-use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt::Write as _, path::Path, sync::Arc, time::Duration};
 
 use sqlx::{
     QueryBuilder, Sqlite, SqlitePool,
@@ -69,15 +69,12 @@ impl LogFile {
     /// Writes all batches in one transaction and trims their apps to what is kept.
     pub(super) async fn write(&self, batches: &[Batch]) -> Result<(), StoreError> {
         let mut transaction = self.writer.begin().await?;
-        let rows: Vec<(AppId, i64, &LogLine)> = batches
-            .iter()
-            .flat_map(|batch| (batch.first..).zip(&batch.lines).map(|(number, line)| (batch.app, number.cast_signed(), &**line)))
-            .collect();
-        for chunk in rows.chunks(ROWS) {
-            let mut insert = QueryBuilder::<Sqlite>::new("insert into log_lines (app_id, number, at, source, ps, message) ");
-            insert.push_values(chunk, |mut row, (app, number, line)| {
-                row.push_bind(*app).push_bind(*number).push_bind(line.at_micros);
-                row.push_bind(line.source.as_str()).push_bind(line.ps.as_str()).push_bind(line.message.as_str());
+        for chunk in batches.chunks(ROWS) {
+            let mut insert = QueryBuilder::<Sqlite>::new("insert into log_blocks (app_id, first, last, at, lines) ");
+            insert.push_values(chunk, |mut row, batch| {
+                let at = batch.lines.last().map_or(0, |line| line.at_micros);
+                row.push_bind(batch.app).push_bind(batch.first.cast_signed()).push_bind(batch.last().cast_signed());
+                row.push_bind(at).push_bind(written(&batch.lines));
             });
             insert.build().persistent(chunk.len() == ROWS).execute(&mut *transaction).await?;
         }
@@ -91,7 +88,7 @@ impl LogFile {
         }
         for batch in batches.iter().filter(|batch| batch.is_trimmed()) {
             let keep_from = batch.last().cast_signed() - KEPT_LINES as i64;
-            sqlx::query!("delete from log_lines where app_id = ? and number <= ?", batch.app, keep_from).execute(&mut *transaction).await?;
+            sqlx::query!("delete from log_blocks where app_id = ? and last <= ?", batch.app, keep_from).execute(&mut *transaction).await?;
         }
         transaction.commit().await?;
         Ok(())
@@ -101,31 +98,65 @@ impl LogFile {
     pub(super) async fn read(&self, app: AppId, from: u64, before: u64) -> Result<Vec<(u64, Arc<LogLine>)>, StoreError> {
         let (from, before) = (from.cast_signed(), before.cast_signed());
         let rows = sqlx::query!(
-            "select number, at, source, ps, message from log_lines where app_id = ? and number >= ? and number < ? order by number",
+            "select first, lines from log_blocks where app_id = ? and last >= ? and first < ? order by last",
             app,
             from,
             before
         )
         .fetch_all(&self.reader)
         .await?;
-        let line = |at_micros, source: &str, ps, message| {
-            let source = if source == "app" { Source::App } else { Source::Heroku };
-            Arc::new(LogLine { at_micros, source, ps, message })
-        };
-        Ok(rows.into_iter().map(|row| (row.number.unsigned_abs(), line(row.at, &row.source, row.ps, row.message))).collect())
+        let numbered = rows.iter().flat_map(|row| (row.first..).zip(row.lines.split_terminator('\n')));
+        let wanted = numbered.filter(|(number, _)| (from..before).contains(number));
+        Ok(wanted.filter_map(|(number, line)| Some((number.unsigned_abs(), Arc::new(read(line)?)))).collect())
     }
 
-    /// Deletes what is older than `before_micros`, in all apps.
+    /// Deletes what is older than `before_micros`, in all apps. Blocks lie in the order of time, so
+    /// only old ones are looked at.
     pub(super) async fn expire(&self, before_micros: i64) -> Result<(), StoreError> {
-        sqlx::query!("delete from log_lines where at < ?", before_micros).execute(&self.writer).await?;
+        let kept = sqlx::query_scalar!("select id from log_blocks where at >= ? order by id limit 1", before_micros);
+        let kept = kept.fetch_optional(&self.writer).await?.unwrap_or(i64::MAX);
+        sqlx::query!("delete from log_blocks where id < ?", kept).execute(&self.writer).await?;
         Ok(())
     }
 
     pub(super) async fn forget(&self, app: AppId) -> Result<(), StoreError> {
         let mut transaction = self.writer.begin().await?;
-        sqlx::query!("delete from log_lines where app_id = ?", app).execute(&mut *transaction).await?;
+        sqlx::query!("delete from log_blocks where app_id = ?", app).execute(&mut *transaction).await?;
         sqlx::query!("delete from log_numbers where app_id = ?", app).execute(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(())
+    }
+}
+
+/// Lines as a block holds them.
+fn written(lines: &[Arc<LogLine>]) -> String {
+    let bytes = lines.iter().map(|line| line.message.len() + line.ps.len() + 32).sum();
+    let mut text = String::with_capacity(bytes);
+    for line in lines {
+        // No line holds a newline: `Logs::append` cuts there.
+        writeln!(text, "{}\t{}\t{}\t{}", line.at_micros, line.source.as_str(), line.ps, line.message).expect("a string takes all");
+    }
+    text
+}
+
+fn read(text: &str) -> Option<LogLine> {
+    let mut fields = text.splitn(4, '\t');
+    let (at, source, ps, message) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+    let source = if source == "app" { Source::App } else { Source::Heroku };
+    Some(LogLine { at_micros: at.parse().ok()?, source, ps: ps.to_owned(), message: message.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_gives_back_what_was_written() {
+        let line =
+            |at_micros, source, message: &str| Arc::new(LogLine { at_micros, source, ps: "web.1".to_owned(), message: message.to_owned() });
+        let lines = [line(1, Source::App, "a\tb"), line(-2, Source::Heroku, ""), line(3, Source::App, "ñ\rx "), line(4, Source::App, "\r")];
+        let text = written(&lines);
+        let back: Vec<_> = text.split_terminator('\n').map(|line| Arc::new(read(line).unwrap())).collect();
+        assert_eq!(back, lines);
     }
 }

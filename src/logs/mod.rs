@@ -1,7 +1,8 @@
 //! The log stream of each app: a hub with a bounded ring, a database file of its own, tails.
 //!
-//! Appending never blocks and never waits for the disk. What is lost is counted and said (L10, L11).
+//! Log lines also go to drains (`drains`). Appending never blocks and never waits for the disk. What is lost is counted and said (L10, L11).
 
+pub mod drains;
 mod file;
 mod ring;
 mod tail;
@@ -13,7 +14,6 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
 use futures_util::{StreamExt as _, stream::BoxStream};
 use tokio::sync::Notify;
 
@@ -27,17 +27,20 @@ use crate::{
     store::StoreError,
 };
 use file::{Batch, LogFile};
-use ring::AppLog;
+use ring::{AppLog, AppLogs};
 
 /// Lines kept for an app, and for how long (heroku.md 5.2).
 pub const KEPT_LINES: usize = 1_500;
 pub const KEPT_DAYS: u32 = 7;
 
-/// Lines wait this long for company before they are written, unless many wait.
+/// Lines wait this long for company before they are written, unless half a ring of one app waits.
 const BATCH_WAIT: Duration = Duration::from_millis(250);
-const BATCH_LINES: usize = 100;
+const HURRY_LINES: usize = KEPT_LINES / 2;
+/// However much comes: an app that says more than a ring in this time loses what nobody could keep
+/// anyway, and is told.
+const BATCH_PAUSE: Duration = Duration::from_millis(50);
 /// Between two looks at what is old; rings quiet for this long give their memory back.
-const SWEEP: Duration = Duration::from_secs(5 * 60);
+const SWEEP: Duration = Duration::from_secs(60);
 const DAY_MICROS: i64 = 86_400_000_000;
 
 /// The hub. Cheap to clone.
@@ -47,13 +50,10 @@ pub struct Logs {
 }
 
 struct Inner {
-    /// Read without a lock on the request path; replaced whole when an app comes or goes.
-    apps: ArcSwap<HashMap<AppId, Arc<AppLog>>>,
-    /// Held while `apps` is replaced.
-    changing: Mutex<()>,
+    apps: AppLogs,
     /// Apps with lines the file lacks; each at most once.
     dirty: Mutex<Vec<Arc<AppLog>>>,
-    /// The first dirty app wakes the writer; a hundred waiting lines hurry it.
+    /// The first dirty app wakes the writer; one with many waiting lines hurries it.
     begin: Notify,
     hurry: Notify,
     /// Held while the file is written.
@@ -95,10 +95,9 @@ impl Logs {
     /// Opens `logs.db` at `path` and starts the batched writer.
     pub async fn open(path: &Path, clock: Arc<dyn Clock>, tasks: &Tasks) -> Result<Logs, StoreError> {
         let file = LogFile::open(path).await?;
-        let apps: HashMap<_, _> = file.numbers().await?.into_iter().map(|(app, last)| (app, AppLog::new(app, last))).collect();
+        let apps = AppLogs::new(file.numbers().await?);
         let inner = Arc::new(Inner {
-            apps: ArcSwap::from_pointee(apps),
-            changing: Mutex::default(),
+            apps,
             dirty: Mutex::default(),
             begin: Notify::new(),
             hurry: Notify::new(),
@@ -125,23 +124,21 @@ impl Logs {
     pub fn append(&self, app: AppId, line: LogLine) {
         let log = self.inner.app(app);
         let mut ring = log.ring();
-        for message in pieces(&line.message) {
-            ring.push(LogLine { message: message.to_owned(), ps: line.ps.clone(), ..line });
+        if line.message.len() <= MAX_LINE_BYTES && !line.message.contains(['\n', '\r']) {
+            ring.push(line);
+        } else {
+            for message in pieces(&line.message) {
+                ring.push(LogLine { message: message.to_owned(), ps: line.ps.clone(), ..line });
+            }
         }
-        let (last, waiting) = (ring.last(), ring.waiting());
+        let waiting = ring.waiting();
         let newly_dirty = !std::mem::replace(&mut ring.dirty, true);
         drop(ring);
-        log.news.send_if_modified(|news| {
-            let open = news.is_some();
-            if let Some(number) = news {
-                *number = last.max(*number);
-            }
-            open
-        });
+        log.tell();
         if newly_dirty {
             self.inner.mark(log);
         }
-        if waiting >= BATCH_LINES {
+        if waiting == HURRY_LINES {
             self.inner.hurry.notify_one();
         }
     }
@@ -156,13 +153,19 @@ impl Logs {
         self.say(app, Source::App, "api", message.into());
     }
 
+    /// Says that somebody before us dropped lines, nobody knows how many.
+    pub fn lost_elsewhere(&self, app: AppId, since_micros: i64) {
+        let message = format!("Error L10 (output buffer overflow): an unknown number of messages dropped since {}.", seconds(since_micros));
+        self.platform(app, "logplex", message);
+    }
+
     fn say(&self, app: AppId, source: Source, ps: &str, message: String) {
         self.append(app, LogLine { at_micros: self.inner.clock.now_micros(), source, ps: ps.to_owned(), message });
     }
 
     /// The last `count` lines that match, oldest first, with their numbers.
     pub async fn recent(&self, app: AppId, filter: &Filter, count: usize) -> Result<Vec<(u64, Arc<LogLine>)>, StoreError> {
-        let Some(log) = self.inner.apps.load().get(&app).cloned() else { return Ok(Vec::new()) };
+        let Some(log) = self.inner.apps.known(app) else { return Ok(Vec::new()) };
         let (lines, _) = self.inner.since(&log, filter, 0, count).await?;
         Ok(lines)
     }
@@ -176,7 +179,6 @@ impl Logs {
         after: Option<u64>,
     ) -> Result<BoxStream<'static, TailItem>, StoreError> {
         let log = self.inner.app(app);
-        let news = log.news.subscribe();
         // A number not given out yet is from before a crash: it resumes nothing.
         let after = after.filter(|number| *number <= log.ring().last());
         let count = if after.is_some() { KEPT_LINES } else { count };
@@ -186,16 +188,15 @@ impl Logs {
         if aged_away > 0 {
             ready.push_front(TailItem::Dropped(aged_away));
         }
-        Ok(tail::Tail { log, news, filter, ready, next }.into_stream().boxed())
+        Ok(tail::Tail { log, filter, ready, next }.into_stream().boxed())
     }
 
     /// Drops everything of an app and ends its tails.
     pub async fn forget(&self, app: AppId) -> Result<(), StoreError> {
         let _writing = self.inner.writing.lock().await;
-        let gone = self.inner.change(|apps| apps.remove(&app));
-        if let Some(log) = gone {
+        if let Some(log) = self.inner.apps.remove(app) {
             self.inner.dirty.lock().unwrap_or_else(PoisonError::into_inner).retain(|dirty| !Arc::ptr_eq(dirty, &log));
-            log.news.send_replace(None);
+            log.go();
         }
         self.inner.file.forget(app).await
     }
@@ -208,18 +209,7 @@ impl Logs {
 
 impl Inner {
     fn app(&self, app: AppId) -> Arc<AppLog> {
-        if let Some(log) = self.apps.load().get(&app) {
-            return log.clone();
-        }
-        self.change(|apps| apps.entry(app).or_insert_with(|| AppLog::new(app, 0)).clone())
-    }
-
-    fn change<T>(&self, change: impl FnOnce(&mut HashMap<AppId, Arc<AppLog>>) -> T) -> T {
-        let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut apps = HashMap::clone(&self.apps.load());
-        let result = change(&mut apps);
-        self.apps.store(Arc::new(apps));
-        result
+        self.apps.of(app)
     }
 
     fn mark(&self, log: Arc<AppLog>) {
@@ -229,8 +219,9 @@ impl Inner {
 
     async fn wait_for_batch(&self) {
         self.begin.notified().await;
+        tokio::time::sleep(BATCH_PAUSE).await;
         tokio::select! {
-            () = tokio::time::sleep(BATCH_WAIT) => {}
+            () = tokio::time::sleep(BATCH_WAIT - BATCH_PAUSE) => {}
             () = self.hurry.notified() => {}
         }
     }
@@ -288,7 +279,7 @@ impl Inner {
     fn take(&self, log: &AppLog) -> Batch {
         let mut ring = log.ring();
         if let Some((lost, since)) = ring.take_lost() {
-            let message = format!("Error L10 (output buffer overflow): {lost} messages dropped since {}.", seconds(since));
+            let message = overflow(lost, since);
             ring.push(LogLine { at_micros: self.clock.now_micros(), source: Source::Heroku, ps: "logplex".to_owned(), message });
         }
         let (first, lines) = ring.take();
@@ -298,14 +289,17 @@ impl Inner {
     async fn sweep(&self) {
         let now = self.clock.now_micros();
         let quiet_since = now - i64::try_from(SWEEP.as_micros()).unwrap_or(i64::MAX);
-        for log in self.apps.load().values() {
-            log.ring().rest(quiet_since);
-        }
+        self.apps.rest(quiet_since);
         let _writing = self.writing.lock().await;
         if let Err(error) = self.file.expire(now - i64::from(KEPT_DAYS) * DAY_MICROS).await {
             tracing::warn!(%error, "old log lines could not be deleted");
         }
     }
+}
+
+/// The text of the line that stands for lines that were dropped (heroku.md 3.3).
+fn overflow(dropped: u64, since_micros: i64) -> String {
+    format!("Error L10 (output buffer overflow): {dropped} messages dropped since {}.", seconds(since_micros))
 }
 
 /// The text of the line a slow reader gets (heroku.md 3.3).

@@ -2,11 +2,14 @@
 //! neither needs a queue of its own and a slow one costs nobody memory.
 
 use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, futures::Notified};
 
 use crate::{
     domain::{AppId, LogLine},
@@ -111,28 +114,135 @@ impl Ring {
     }
 
     /// Gives the memory back when the file has everything and nothing was appended since `before`.
-    pub(super) fn rest(&mut self, before_micros: i64) {
-        let quiet = self.lines.back().is_some_and(|line| line.at_micros < before_micros);
-        if quiet && self.written == self.last() {
+    /// True: nothing is held.
+    pub(super) fn rest(&mut self, before_micros: i64) -> bool {
+        let quiet = self.lines.back().is_none_or(|line| line.at_micros < before_micros);
+        let rests = quiet && self.written == self.last() && self.lost.is_none() && !self.dirty;
+        if rests {
             *self = Ring::after(self.last());
         }
+        rests
     }
 }
 
-/// One app: its ring, and the news of its last number. `None` ends the tails: the app is gone.
+/// One app that is awake: its ring, and the news of lines.
 pub(super) struct AppLog {
     pub(super) id: AppId,
     ring: Mutex<Ring>,
-    pub(super) news: watch::Sender<Option<u64>>,
+    news: Notify,
+    gone: AtomicBool,
 }
 
 impl AppLog {
     pub(super) fn new(id: AppId, last: u64) -> Arc<AppLog> {
-        Arc::new(AppLog { id, ring: Mutex::new(Ring::after(last)), news: watch::Sender::new(Some(last)) })
+        Arc::new(AppLog { id, ring: Mutex::new(Ring::after(last)), news: Notify::new(), gone: AtomicBool::new(false) })
     }
 
     pub(super) fn ring(&self) -> MutexGuard<'_, Ring> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ready at the next line, or when the app goes, from this call on.
+    pub(super) fn news(&self) -> Notified<'_> {
+        self.news.notified()
+    }
+
+    pub(super) fn tell(&self) {
+        self.news.notify_waiters();
+    }
+
+    /// The app was deleted: its tails and drains end.
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    pub(super) fn go(&self) {
+        self.gone.store(true, Ordering::Release);
+        self.tell();
+    }
+}
+
+/// What is known of an app's log: the lines of those that said something of late, of the others the
+/// last number alone.
+enum Slot {
+    Resting(u64),
+    Awake(Arc<AppLog>),
+}
+
+/// The logs of all apps, in parts: an app's first line holds up few others, and nothing is copied.
+pub(super) struct AppLogs {
+    parts: [Mutex<HashMap<AppId, Slot>>; PARTS],
+}
+
+const PARTS: usize = 32;
+
+impl AppLogs {
+    pub(super) fn new(numbers: HashMap<AppId, u64>) -> AppLogs {
+        let logs = AppLogs { parts: std::array::from_fn(|_| Mutex::default()) };
+        for (app, last) in numbers {
+            logs.part(app).insert(app, Slot::Resting(last));
+        }
+        logs
+    }
+
+    fn part(&self, app: AppId) -> MutexGuard<'_, HashMap<AppId, Slot>> {
+        // The end of an id is random.
+        let part = usize::from(app.0.as_bytes()[15]) % PARTS;
+        self.parts[part].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The log of an app, made or woken when it is not there.
+    pub(super) fn of(&self, app: AppId) -> Arc<AppLog> {
+        let mut part = self.part(app);
+        let slot = part.entry(app).or_insert(Slot::Resting(0));
+        match slot {
+            Slot::Awake(log) => log.clone(),
+            Slot::Resting(last) => {
+                let log = AppLog::new(app, *last);
+                *slot = Slot::Awake(log.clone());
+                log
+            }
+        }
+    }
+
+    /// The same for an app that said something once.
+    pub(super) fn known(&self, app: AppId) -> Option<Arc<AppLog>> {
+        let known = self.part(app).contains_key(&app);
+        known.then(|| self.of(app))
+    }
+
+    pub(super) fn remove(&self, app: AppId) -> Option<Arc<AppLog>> {
+        match self.part(app).remove(&app)? {
+            Slot::Awake(log) => Some(log),
+            Slot::Resting(_) => None,
+        }
+    }
+
+    /// Gives the memory of quiet apps back; what nobody follows is not held at all.
+    pub(super) fn rest(&self, before_micros: i64) {
+        for part in &self.parts {
+            let mut part = part.lock().unwrap_or_else(PoisonError::into_inner);
+            for slot in part.values_mut() {
+                let Slot::Awake(log) = slot else { continue };
+                let mut ring = log.ring();
+                let (rests, last) = (ring.rest(before_micros), ring.last());
+                drop(ring);
+                // New holders come through this part's lock or from a holder.
+                if rests && Arc::strong_count(log) == 1 {
+                    *slot = Slot::Resting(last);
+                }
+            }
+        }
+    }
+
+    /// Apps with lines in memory, or followed.
+    #[cfg(test)]
+    pub(super) fn awake(&self) -> usize {
+        let awake = |part: &Mutex<HashMap<AppId, Slot>>| {
+            let part = part.lock().unwrap_or_else(PoisonError::into_inner);
+            part.values().filter(|slot| matches!(slot, Slot::Awake(_))).count()
+        };
+        self.parts.iter().map(awake).sum()
     }
 }
 
@@ -191,13 +301,11 @@ mod tests {
     fn a_quiet_ring_gives_its_memory_back_and_keeps_its_number() {
         let mut ring = Ring::after(0);
         ring.push(line(5, 10));
-        ring.rest(10);
-        assert_eq!(ring.first(), 1, "not in the file yet");
+        assert!(!ring.rest(10), "not in the file yet");
         ring.take();
         ring.wrote(1);
-        ring.rest(5);
-        assert_eq!(ring.first(), 1, "not quiet yet");
-        ring.rest(10);
+        assert!(!ring.rest(5) && ring.first() == 1, "not quiet yet");
+        assert!(ring.rest(10));
         assert_eq!((ring.first(), ring.last()), (2, 1));
     }
 }

@@ -3,14 +3,11 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use futures_util::{Stream, stream};
-use tokio::sync::watch;
-
 use crate::logs::{Filter, TailItem, ring::AppLog};
+use futures_util::{Stream, stream};
 
 pub(super) struct Tail {
     pub(super) log: Arc<AppLog>,
-    pub(super) news: watch::Receiver<Option<u64>>,
     pub(super) filter: Filter,
     pub(super) ready: VecDeque<TailItem>,
     /// The number to deliver next.
@@ -20,15 +17,19 @@ pub(super) struct Tail {
 impl Tail {
     pub(super) fn into_stream(self) -> impl Stream<Item = TailItem> + Send + 'static {
         stream::unfold(self, |mut tail| async move {
+            let log = tail.log.clone();
             loop {
                 if let Some(item) = tail.ready.pop_front() {
                     return Some((item, tail));
                 }
-                // Marked seen before reading: a line appended in between is news again.
-                (*tail.news.borrow_and_update())?;
+                // Before reading: a line appended in between is news.
+                let news = log.news();
+                if log.is_gone() {
+                    return None;
+                }
                 tail.read();
                 if tail.ready.is_empty() {
-                    tail.news.changed().await.ok()?;
+                    news.await;
                 }
             }
         })

@@ -93,7 +93,7 @@ async fn only_the_last_1500_lines_are_kept() {
     f.restart().await;
     assert_eq!(f.recent(&Filter::default(), 10_000).await, named(2_501..=4_000));
     let rows = f.logs.inner.file.read(f.app, 0, 10_000).await.unwrap().len();
-    assert_eq!(rows, KEPT_LINES);
+    assert!((KEPT_LINES..2 * KEPT_LINES).contains(&rows), "whole blocks go: {rows}");
 }
 
 #[tokio::test]
@@ -111,6 +111,7 @@ async fn what_the_writer_could_not_follow_is_said() {
 async fn lines_older_than_seven_days_are_gone() {
     let mut f = Fixture::new().await;
     f.print("old");
+    f.logs.flush().await;
     f.clock.advance(Duration::from_secs(8 * 86_400));
     f.print("new");
     let only_new = [(2, "new".to_owned())];
@@ -198,6 +199,7 @@ async fn a_quiet_app_holds_no_lines_in_memory_and_reads_the_same() {
     f.clock.advance(SWEEP * 2);
     f.logs.inner.sweep().await;
     assert_eq!(f.logs.inner.app(f.app).ring().first(), 11);
+    assert_eq!(f.logs.inner.apps.awake(), 1, "the tail holds it");
     assert_eq!(f.recent(&Filter::default(), 100).await, named(1..=10));
     f.print("line 11");
     assert!(matches!(tail.next().await, Some(TailItem::Line(11, _))), "a tail misses nothing by the rest");

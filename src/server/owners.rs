@@ -20,7 +20,10 @@ use crate::{
     egress::Egress,
     engine::Engine,
     http::ClientAddress,
-    logs::Logs,
+    logs::{
+        Logs,
+        drains::{Drains, DrainsParts},
+    },
     plans::Plans,
     releases::{Releases, ReleasesParts},
     router::{Peer, Platform},
@@ -59,6 +62,7 @@ pub struct Owners {
     pub dynos: Dynos,
     pub egress: Egress,
     pub logs: Logs,
+    pub drains: Drains,
     pub slugs: Slugs,
     pub plans: Plans,
     pub instance: String,
@@ -116,6 +120,15 @@ impl Owners {
             clock: clock.clone(),
             tasks: tasks.clone(),
         });
+        let drains = Drains::new(DrainsParts {
+            reader: reader.clone(),
+            writer: writer.clone(),
+            keys: keys.clone(),
+            egress: egress.clone(),
+            logs: logs.clone(),
+            clock: clock.clone(),
+            tasks: tasks.clone(),
+        });
         let builder = Builder::new(BuilderParts {
             config: config.clone(),
             clock: clock.clone(),
@@ -141,15 +154,16 @@ impl Owners {
             plans: plans.clone(),
             stack: config.stack_name(),
         });
-        Owners { config, clock, tasks, reader, accounts, apps, builder, releases, dynos, egress, logs, slugs, plans, instance }
+        Owners { config, clock, tasks, reader, accounts, apps, builder, releases, dynos, egress, logs, drains, slugs, plans, instance }
     }
 
-    /// In this order: plans are known before a dyno is judged by one, dynos are adopted before anything could start one, releases that were cut off
+    /// In this order: drains miss no line of what follows, plans are known before a dyno is judged by one, dynos are adopted before anything could start one, releases that were cut off
     /// are brought to an end before builds could make new ones.
     ///
     /// # Errors
     /// When the database or the engine fails.
     pub async fn start(&self) -> anyhow::Result<()> {
+        self.drains.start().await?;
         self.plans.load().await?;
         self.dynos.start().await?;
         self.releases.start().await?;
@@ -196,6 +210,7 @@ impl Owners {
             releases: self.releases.clone(),
             dynos: self.dynos.clone(),
             logs: self.logs.clone(),
+            drains: self.drains.clone(),
             plans: self.plans.clone(),
         })
     }
@@ -212,6 +227,7 @@ impl Owners {
             releases: self.releases.clone(),
             dynos: self.dynos.clone(),
             logs: self.logs.clone(),
+            drains: self.drains.clone(),
             plans: self.plans.clone(),
             stack: self.config.stack_name(),
         }))

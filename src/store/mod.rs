@@ -11,6 +11,7 @@ mod collaborators;
 pub mod config_sets;
 mod events;
 pub mod formation;
+pub mod log_drains;
 pub mod one_time_links;
 mod open;
 mod plans;

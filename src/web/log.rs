@@ -11,14 +11,14 @@ use axum::{
     },
 };
 use futures_util::StreamExt;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 
 use crate::{
     apps::App,
     domain::{LogLine, Timestamp, log_line::Source},
     http::{AppAccess, Fault, Viewer},
-    logs::{Filter, TailItem},
+    logs::{Filter, KEPT_LINES, TailItem},
     web::{
         Page, Web, ansi,
         app::{Head, Seen, Tab},
@@ -38,8 +38,9 @@ struct LogsPage {
     head: Head,
     tail: Tail,
     choices: Vec<String>,
-    ps: String,
-    text: String,
+    wanted: Wanted,
+    /// The same lines as a file.
+    file: String,
 }
 
 /// The last lines and where the stream goes on.
@@ -104,17 +105,23 @@ impl Tail {
     /// The last `count` lines that match.
     pub async fn load(web: &Web, app: &App, filter: &Filter, count: usize) -> Result<Tail, Fault> {
         let lines: Vec<Line> = web.logs.recent(app.id, filter, count).await?.iter().map(|(number, line)| Line::of(*number, line)).collect();
-        let (ps, text) = (filter.ps.as_deref().unwrap_or_default(), filter.text.as_deref().unwrap_or_default());
         Ok(Tail {
             last: lines.last().map(|line| line.number.to_string()).unwrap_or_default(),
-            stream: format!("/apps/{}/logs/tail?ps={}&q={}", app.name, encode(ps), encode(text)),
+            stream: format!("/apps/{}/logs/tail{}", app.name, query(filter)),
             lines,
         })
     }
 }
 
+fn query(filter: &Filter) -> String {
+    let (ps, text) = (filter.ps.as_deref().unwrap_or_default(), filter.text.as_deref().unwrap_or_default());
+    format!("?source={}&ps={}&q={}", filter.source.map_or("", Source::as_str), encode(ps), encode(text))
+}
+
 #[derive(Deserialize)]
 pub struct Wanted {
+    #[serde(default)]
+    source: String,
     #[serde(default)]
     ps: String,
     #[serde(default)]
@@ -126,7 +133,12 @@ pub struct Wanted {
 impl Wanted {
     fn filter(&self) -> Filter {
         let given = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
-        Filter { source: None, ps: given(&self.ps), text: given(&self.q) }
+        let source = match self.source.as_str() {
+            "app" => Some(Source::App),
+            "heroku" => Some(Source::Heroku),
+            _ => None,
+        };
+        Filter { source, ps: given(&self.ps), text: given(&self.q) }
     }
 }
 
@@ -134,8 +146,25 @@ pub async fn logs(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Viewer,
     let Seen { head, .. } = Head::see(&web, &cx, &app, Tab::Logs).await?;
     let mut choices: Vec<String> = web.dynos.formation(app.id).await?.into_iter().map(|row| row.process_type.to_string()).collect();
     choices.extend(["router".to_owned(), "api".to_owned()]);
-    let tail = Tail::load(&web, &app, &wanted.filter(), SHOWN).await?;
-    Ok(page(StatusCode::OK, &LogsPage { cx, head, tail, choices, ps: wanted.ps, text: wanted.q }))
+    let filter = wanted.filter();
+    // A search goes through all that is kept.
+    let count = if filter.text.is_some() { KEPT_LINES } else { SHOWN };
+    let tail = Tail::load(&web, &app, &filter, count).await?;
+    let file = format!("/apps/{}/logs/download{}", app.name, query(&filter));
+    Ok(page(StatusCode::OK, &LogsPage { cx, head, tail, choices, wanted, file }))
+}
+
+/// `GET /apps/{app}/logs/download`: all that is kept and matches, as the command line shows it.
+pub async fn download(State(web): State<Web>, AppAccess { app, .. }: Viewer, Query(wanted): Query<Wanted>) -> Page {
+    let lines = web.logs.recent(app.id, &wanted.filter(), KEPT_LINES).await?;
+    let text: String = lines.iter().map(|(_, line)| format!("{line}\n")).collect();
+    let name = format!("attachment; filename=\"{}.log\"", app.name);
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (header::CONTENT_DISPOSITION, name.as_str()),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    Ok((headers, text).into_response())
 }
 
 /// `GET /apps/{app}/logs/tail`: lines as HTML, numbered, so that a lost connection resumes.

@@ -25,7 +25,7 @@ use crate::{
     config::Config,
     dynos::Dynos,
     http::{Fault, authenticate_session, request_id, require_same_origin, security_headers},
-    logs::Logs,
+    logs::{Logs, drains::Drains},
     plans::Plans,
     releases::Releases,
     store::Reader,
@@ -40,6 +40,7 @@ mod apps;
 mod assets;
 mod builds;
 mod cx;
+mod drains;
 mod form;
 mod formation;
 mod front;
@@ -64,6 +65,7 @@ pub struct Web {
     pub releases: Releases,
     pub dynos: Dynos,
     pub logs: Logs,
+    pub drains: Drains,
     /// The limits the pages tell of.
     pub plans: Plans,
 }
@@ -152,10 +154,13 @@ fn app_pages() -> Router<Web> {
         .route("/access", get(access::access))
         .route("/access/give", post(access::give))
         .route("/access/remove", post(access::take))
+        .route("/logs/download", get(log::download))
         .route("/settings", get(settings::settings))
         .route("/rename", post(settings::rename))
         .route("/config", post(settings::set_var))
         .route("/config/remove", post(settings::remove_var))
+        .route("/drains", post(drains::add))
+        .route("/drains/remove", post(drains::remove))
         .route("/maintenance", post(settings::maintenance))
         .route("/delete", post(settings::delete))
 }

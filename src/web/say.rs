@@ -7,6 +7,8 @@ use crate::{
     builder::BuildError,
     domain::{AppNameError, config_var::ConfigVarError},
     dynos::DynoError,
+    egress::EgressError,
+    logs::drains::{DRAINS_PER_APP, DrainError},
     web::lang::Lang,
 };
 
@@ -85,6 +87,19 @@ pub fn build(lang: Lang, error: &BuildError) -> Option<String> {
         BuildError::NotUploaded => lang.t("upload-missing"),
         BuildError::TooLarge(limit) => lang.with("upload-large", &[("limit", &limit.to_string())]),
         BuildError::Rejected(sentence) => sentence.clone(),
+        _ => return None,
+    })
+}
+
+/// Why a log drain was not taken.
+pub fn drain(lang: Lang, error: &DrainError) -> Option<String> {
+    Some(match error {
+        DrainError::TooMany => lang.with("drain-limit", &[("n", &DRAINS_PER_APP.to_string())]),
+        DrainError::Taken => lang.t("drain-taken"),
+        DrainError::Address(_) => lang.t("drain-malformed"),
+        DrainError::Refused(EgressError::NotSecure(host)) => lang.with("drain-insecure", &[("host", host)]),
+        DrainError::Refused(EgressError::NotPublic(host)) => lang.with("drain-private", &[("host", host)]),
+        DrainError::Refused(error) => error.to_string(),
         _ => return None,
     })
 }

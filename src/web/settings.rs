@@ -12,6 +12,7 @@ use crate::{
     apps::App,
     domain::{AppName, ConfigKey, user::Actor},
     http::{AppAccess, Deployer, Owning},
+    logs::drains::Drain,
     releases::ReleaseError,
     web::{
         Page, Web,
@@ -31,6 +32,7 @@ struct SettingsPage {
     form: Form,
     vars: Vec<Var>,
     revealed: bool,
+    drains: Vec<Drain>,
 }
 
 /// A config var; its value only when it was asked for.
@@ -57,10 +59,12 @@ async fn show(web: &Web, cx: Cx, app: &App, status: StatusCode, (form, revealed)
     let var =
         |(key, value): (&ConfigKey, &SecretString)| Var { key: key.to_string(), value: revealed.then(|| value.expose_secret().to_owned()) };
     let vars = config.iter().map(var).collect();
-    Ok(page(status, &SettingsPage { cx, head, form, vars, revealed }))
+    let drains = web.drains.of(app.id).await?;
+    Ok(page(status, &SettingsPage { cx, head, form, vars, revealed, drains }))
 }
 
-async fn refuse(web: &Web, cx: Cx, app: &App, form: Form) -> Page {
+/// The page with what is wrong with a form.
+pub(super) async fn refuse(web: &Web, cx: Cx, app: &App, form: Form) -> Page {
     show(web, cx, app, StatusCode::UNPROCESSABLE_ENTITY, (form, false)).await
 }
 

@@ -18,7 +18,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("engine", "domain"),
     ("store", "domain"),
     ("metrics", "domain"),
-    ("logs", "domain clock scheduler store"),
+    ("logs", "domain clock egress scheduler secrets store"),
     ("slugs", "domain engine"),
     ("accounts", "domain clock secrets store"),
     ("plans", "domain clock store"),
@@ -27,10 +27,10 @@ const LAYERS: &[(&str, &str)] = &[
     ("builder", "domain clock config fail_point scheduler secrets engine logs plans releases slugs store"),
     ("apps", "domain clock builder dynos logs plans releases store"),
     ("tls", "domain clock config"),
-    ("http", "domain clock config accounts apps builder dynos plans releases store secrets"),
+    ("http", "domain clock config accounts apps builder dynos logs plans releases store secrets"),
     ("router", "domain clock config scheduler dynos logs"),
     ("api", "domain clock config http accounts apps builder dynos logs plans releases store secrets slugs"),
-    ("web", "domain clock config http accounts apps builder dynos logs plans releases store secrets slugs"),
+    ("web", "domain clock config egress http accounts apps builder dynos logs plans releases store secrets slugs"),
 ];
 
 /// Modules that may name everything.

@@ -7,6 +7,7 @@ mod api;
 mod architecture;
 mod builds;
 mod docker;
+mod drains;
 mod dynos;
 mod engine_contract;
 mod plans;

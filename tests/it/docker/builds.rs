@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Runs a test over real Docker and removes what it made, even when it fails.
-async fn with_yard(plan: Plan, test: impl AsyncFnOnce(&Yard, &Docker)) {
+pub(super) async fn with_yard(plan: Plan, test: impl AsyncFnOnce(&Yard, &Docker)) {
     let instance = format!("t{:08x}", rand::random::<u32>());
     let engine = Arc::new(Docker::connect(Path::new(&socket()), &instance).expect("a Docker socket"));
     let range = format!("10.{}.{}.0/24", 230 + rand::random::<u8>() % 16, rand::random::<u8>());

@@ -1,7 +1,9 @@
 //! Tests against real Docker; `script/test` prepares engine and stack images.
 
 mod builds;
+mod drains;
 mod engine;
+mod flood;
 mod isolation;
 mod kill;
 mod shop;

@@ -1,6 +1,10 @@
 //! Apps, builds, releases and dynos over one engine, without the edges: what tests of builds need.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::StreamExt;
 use siesta::{
@@ -10,6 +14,7 @@ use siesta::{
     domain::{AppId, BuildId, BuildStatus, Plan, SourceId, app::App, user::Actor},
     dynos::{Dynos, Entry},
     engine::Engine,
+    logs::Logs,
     releases::Releases,
     scheduler::Tasks,
     server::Owners,
@@ -28,6 +33,8 @@ pub struct Yard {
     pub releases: Releases,
     pub reader: Reader,
     pub slugs: Slugs,
+    pub logs: Logs,
+    pub data: PathBuf,
     pub by: Actor,
     tasks: Tasks,
 }
@@ -40,8 +47,19 @@ impl Yard {
         let owners = Owners::new(ground);
         let user = owners.accounts.system_user().await.expect("a user");
         owners.start().await.expect("a start");
-        let Owners { apps, builder, dynos, releases, reader, slugs, tasks, .. } = owners;
-        Yard { apps, builder, dynos, releases, reader, slugs, by: Actor { id: user.id, email: user.email }, tasks }
+        let Owners { apps, builder, dynos, releases, reader, slugs, logs, tasks, .. } = owners;
+        Yard {
+            apps,
+            builder,
+            dynos,
+            releases,
+            reader,
+            slugs,
+            logs,
+            data: data.to_owned(),
+            by: Actor { id: user.id, email: user.email },
+            tasks,
+        }
     }
 
     /// Stops as a server does.

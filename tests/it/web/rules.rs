@@ -6,14 +6,17 @@ use http::{Method, StatusCode};
 use super::server::{PASSWORD, Server, Visitor, form};
 
 /// Every page of an app that answers to GET, and every address that changes one.
-const READS: [&str; 8] = ["", "/resources", "/deploy", "/activity", "/logs", "/access", "/settings", "/settings?reveal=1"];
-const CHANGES: [(&str, &[(&str, &str)]); 10] = [
+const READS: [&str; 9] =
+    ["", "/resources", "/deploy", "/activity", "/logs", "/logs/download", "/access", "/settings", "/settings?reveal=1"];
+const CHANGES: [(&str, &[(&str, &str)]); 12] = [
     ("/scale", &[("process", "web"), ("quantity", "0")]),
     ("/restart", &[]),
     ("/wake", &[]),
     ("/rename", &[("name", "robada")]),
     ("/config", &[("key", "A"), ("value", "b")]),
     ("/config/remove", &[("key", "A")]),
+    ("/drains", &[("url", "https://logs.example.org")]),
+    ("/drains/remove", &[("drain", "d.x")]),
     ("/maintenance", &[("on", "true")]),
     ("/access/give", &[("email", "eve@example.org"), ("role", "view")]),
     ("/access/remove", &[("user", "0198c0de-0000-7000-8000-000000000000")]),
