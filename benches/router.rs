@@ -1,5 +1,5 @@
 //! The router with a fixed table, for `script/bench router`: no database of apps, no supervisor.
-//! `bench-router LISTEN UPSTREAM HOSTS THREADS` serves `app-0.localhost` to `app-{HOSTS-1}.localhost`.
+//! `bench-router LISTEN UPSTREAM HOSTS` serves `app-0.localhost` to `app-{HOSTS-1}.localhost`.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -23,13 +23,16 @@ struct Line {
     address: SocketAddr,
     upstream: SocketAddr,
     hosts: usize,
+    /// Writes no log lines, to know what they cost.
+    #[arg(long)]
+    no_log: bool,
     #[command(flatten)]
     options: ServeOptions,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let Line { address, upstream, hosts, options } = Line::parse();
+    let Line { address, upstream, hosts, no_log, options } = Line::parse();
     let config = Config::new(options).map_err(anyhow::Error::msg)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let tasks = Tasks::new();
@@ -38,16 +41,16 @@ async fn main() -> anyhow::Result<()> {
     let dyno: DynoName = "web.1".parse().map_err(anyhow::Error::msg)?;
     let target = Target::new(upstream, ContainerId("bench".to_owned()), "bench".to_owned(), dyno);
     let routes = (0..hosts).map(|n| {
-        let gate = Gate::new(clock.clone(), Activator::new(), 1);
+        let gate = Gate::new(clock.clone(), Activator::new(), (&config.limits).into());
         gate.open(vec![target.clone()]);
         let (app, name) = (AppId::new(), format!("app-{n}"));
-        logs.platform(app, "router", "ready");
         let route = Route { app, name: name.parse().expect("a valid name"), maintenance: false, gate };
         (format!("{name}.localhost"), route)
     });
     let routes = Arc::new(Routes::fixed(routes));
     let platform = Platform::new(axum::Router::new(), &tasks);
     let threads = siesta::router::threads(&config);
+    let logs = (!no_log).then_some(logs);
     let parts = RouterParts { config: Arc::new(config), clock, routes, logs, platform, tls: None, tasks: tasks.clone() };
     let router = Router::new(parts).start(vec![Listener::bind(address, false, threads)?])?;
     tokio::signal::ctrl_c().await?;

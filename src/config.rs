@@ -72,6 +72,9 @@ pub struct ServeOptions {
     /// Router threads; 0: one a core.
     #[arg(long, env = "SIESTA_ROUTER_THREADS", default_value_t = 0)]
     pub router_threads: usize,
+    /// Seconds a browser waits for a waking app before it gets a page that shows how far it is.
+    #[arg(long, env = "SIESTA_WAKING_PAGE_AFTER", default_value_t = 5.0)]
+    pub waking_page_after: f64,
     /// Start dynos though the isolation probe failed.
     #[arg(long, env = "SIESTA_ACCEPT_OPEN_NETWORK", default_value_t = false)]
     pub accept_open_network: bool,
@@ -124,8 +127,14 @@ pub struct Limits {
     pub header_line_bytes: usize,
     /// The whole head of a request.
     pub head_bytes: usize,
-    /// Requests of one app that wait at once.
+    /// Headers of one request (heroku.md 4.2).
+    pub headers: usize,
+    /// Requests of one app that wait at once (H11).
     pub max_waiting: usize,
+    /// Requests and tunnels of one app that are open at once (H22).
+    pub max_open: usize,
+    /// Of a storm that waited: requests sent to a dyno before it has begun to answer one.
+    pub max_unanswered: usize,
     /// Uploaded archive, compressed.
     pub upload_bytes: u64,
     /// Archive, unpacked (SR6).
@@ -156,12 +165,15 @@ impl Default for Limits {
             connect: Duration::from_secs(5),
             pool_idle: Duration::from_secs(90),
             pool_size: 256,
-            waking_page_after: Duration::from_secs(20),
+            waking_page_after: Duration::from_secs(5),
             max_connections: 10_000,
             max_connections_per_address: 1_000,
             header_line_bytes: 8 * 1024,
             head_bytes: 96 * 1024,
+            headers: 1_000,
             max_waiting: 2_000,
+            max_open: 4_000,
+            max_unanswered: 64,
             upload_bytes: 512 * MIB,
             unpacked_bytes: 1024 * MIB,
             archive_entries: 100_000,
@@ -179,7 +191,9 @@ impl Config {
         if options.apps_domain.is_empty() || options.apps_domain.contains([' ', '/', ':']) {
             return Err("--apps-domain must be a bare domain such as apps.example.org.".to_owned());
         }
-        Ok(Config { options, limits: Limits::default() })
+        let waking_page_after = Duration::try_from_secs_f64(options.waking_page_after)
+            .map_err(|_| "--waking-page-after is a number of seconds such as 5.".to_owned())?;
+        Ok(Config { options, limits: Limits { waking_page_after, ..Limits::default() } })
     }
 
     /// The same with the ports that were really bound (port 0 lets the kernel choose).

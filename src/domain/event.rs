@@ -15,9 +15,9 @@ pub enum EventKind {
     Rollback,
     /// Detail: process type -> count.
     Scale,
-    /// Detail: `why` (`request`, `hand`, `release`, `rested`).
+    /// Detail: `why` (`request`, `hand`, `release`, `rested`), `by` (the caller, of a request).
     Wake,
-    /// Detail: `why` (`idle`, `hand`).
+    /// Detail: `why` (`idle`, `hand`), `last` (the last caller).
     Sleep,
     /// The quota is used up. Detail: `until`.
     Rest,

@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU8, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -15,7 +15,12 @@ use tokio::sync::Notify;
 
 use crate::{
     clock::Clock,
+    config::Limits,
     domain::{DynoName, Plan, Timestamp, sleep},
+    dynos::{
+        callers::{Caller, Callers},
+        pages::Pages,
+    },
     engine::ContainerId,
     scheduler::Activator,
 };
@@ -75,6 +80,8 @@ pub enum Refusal {
     BootTimeout,
     /// Too many requests wait already (H11).
     Backlog,
+    /// Too many requests and tunnels are open already (H22).
+    Crowded,
     /// The platform could not start it: the engine is away, the image cannot be made (H99).
     Platform,
 }
@@ -89,12 +96,47 @@ enum Phase {
     Refused(Refusal),
 }
 
+/// What a starting app is at, for those who watch it wake.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[repr(u8)]
+pub enum Stage {
+    /// Others boot; its turn will come.
+    Queued,
+    /// The image is made ready.
+    Image,
+    /// The container is made and started.
+    Container,
+    /// The process runs and has not answered yet.
+    Booting,
+}
+
+/// How many of one app's requests there may be.
+#[derive(Clone, Copy, Debug)]
+pub struct GateLimits {
+    /// That wait for a dyno (H11).
+    pub waiting: usize,
+    /// Open at once, tunnels too (H22).
+    pub open: usize,
+    /// Of those that waited: sent to a dyno before it has begun to answer the first of them.
+    pub unanswered: usize,
+}
+
+impl From<&Limits> for GateLimits {
+    fn from(limits: &Limits) -> GateLimits {
+        GateLimits { waiting: limits.max_waiting, open: limits.max_open, unanswered: limits.max_unanswered }
+    }
+}
+
 #[derive(Debug)]
 struct State {
     phase: Phase,
     waiting: usize,
     leases: usize,
+    /// Leases of requests that waited, not answered yet.
+    unanswered: usize,
     last: Timestamp,
+    /// When a caller was noted last.
+    noted: Timestamp,
     next: usize,
     /// Its dynos' memory is paged out, and nobody has come since.
     napping: bool,
@@ -104,9 +146,14 @@ struct State {
 pub struct Gate {
     state: Mutex<State>,
     changed: Notify,
+    /// One of those waiting may go, in the order they came.
+    turn: Notify,
     wake: Activator,
     clock: Arc<dyn Clock>,
-    max_waiting: usize,
+    limits: GateLimits,
+    stage: AtomicU8,
+    callers: Callers,
+    pages: Mutex<Arc<Pages>>,
 }
 
 /// The answer to a request at the gate.
@@ -119,9 +166,20 @@ pub enum Entry {
 
 impl Gate {
     /// A gate that holds requests; `wake` is activated when one begins to wait.
-    pub fn new(clock: Arc<dyn Clock>, wake: Activator, max_waiting: usize) -> Arc<Gate> {
-        let state = State { phase: Phase::Held, waiting: 0, leases: 0, last: clock.now(), next: 0, napping: false };
-        Arc::new(Gate { state: Mutex::new(state), changed: Notify::new(), wake, clock, max_waiting })
+    pub fn new(clock: Arc<dyn Clock>, wake: Activator, limits: GateLimits) -> Arc<Gate> {
+        let (last, never) = (clock.now(), Timestamp(0));
+        let state = State { phase: Phase::Held, waiting: 0, leases: 0, unanswered: 0, last, noted: never, next: 0, napping: false };
+        Arc::new(Gate {
+            state: Mutex::new(state),
+            changed: Notify::new(),
+            turn: Notify::new(),
+            wake,
+            clock,
+            limits,
+            stage: AtomicU8::new(Stage::Queued as u8),
+            callers: Callers::default(),
+            pages: Mutex::default(),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -130,36 +188,86 @@ impl Gate {
 
     /// Admits, holds or refuses a request. Never blocks.
     pub fn enter(self: &Arc<Self>) -> Entry {
+        self.enter_as(|_| None)
+    }
+
+    /// The same for a request that says, when asked, who it is. Asked at most once a second.
+    pub fn enter_as(self: &Arc<Self>, who: impl FnOnce(Timestamp) -> Option<Caller>) -> Entry {
         let now = self.clock.now();
         let mut state = self.lock();
-        match &state.phase {
-            Phase::Open(_) => Entry::Admitted(self.admit(&mut state, now)),
-            Phase::Refused(refusal) => Entry::Refused(*refusal),
-            Phase::Held if state.waiting >= self.max_waiting => Entry::Refused(Refusal::Backlog),
+        let admitted = match &state.phase {
+            Phase::Open(_) if state.leases >= self.limits.open => return Entry::Refused(Refusal::Crowded),
+            Phase::Open(_) => Some(self.admit(&mut state, now, false)),
+            Phase::Refused(refusal) => return Entry::Refused(*refusal),
+            Phase::Held if state.waiting >= self.limits.waiting => return Entry::Refused(Refusal::Backlog),
             Phase::Held => {
                 state.waiting += 1;
                 state.last = now;
-                drop(state);
+                None
+            }
+        };
+        let noteworthy = Callers::is_due(state.noted, now);
+        if noteworthy {
+            state.noted = now;
+        }
+        drop(state);
+        if noteworthy && let Some(caller) = who(now) {
+            self.callers.note(caller);
+        }
+        match admitted {
+            Some(lease) => Entry::Admitted(lease),
+            None => {
                 self.wake.activate();
                 Entry::Held(Waiting { gate: self.clone() })
             }
         }
     }
 
+    /// The last requests that kept the app awake, the newest first.
+    pub fn callers(&self) -> Vec<Caller> {
+        self.callers.list()
+    }
+
+    /// What a starting app is at.
+    pub fn stage(&self) -> Stage {
+        match self.stage.load(Ordering::Relaxed) {
+            0 => Stage::Queued,
+            1 => Stage::Image,
+            2 => Stage::Container,
+            _ => Stage::Booting,
+        }
+    }
+
+    /// The app's own pages for when it cannot answer.
+    pub fn pages(&self) -> Arc<Pages> {
+        self.pages.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Replaces them.
+    pub fn show(&self, pages: Pages) {
+        *self.pages.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(pages);
+    }
+
+    /// A start has come this far.
+    pub fn reached(&self, stage: Stage) {
+        self.stage.store(stage as u8, Ordering::Relaxed);
+    }
+
     /// Takes a lease; the phase must be open.
-    fn admit(self: &Arc<Self>, state: &mut State, now: Timestamp) -> Lease {
-        let State { phase: Phase::Open(targets), next, leases, last, napping, .. } = state else {
+    fn admit(self: &Arc<Self>, state: &mut State, now: Timestamp, waited: bool) -> Lease {
+        let State { phase: Phase::Open(targets), next, leases, unanswered, last, napping, .. } = state else {
             unreachable!("only an open gate admits");
         };
         *next = next.wrapping_add(1);
         let target = targets[*next % targets.len()].clone();
         *leases += 1;
+        *unanswered += usize::from(waited);
         *last = now;
         if std::mem::take(napping) {
             self.wake.activate();
         }
         target.in_flight.fetch_add(1, Ordering::SeqCst);
-        Lease { gate: self.clone(), target }
+        Lease { gate: self.clone(), target, unanswered: waited }
     }
 
     /// Requests that wait for a dyno now.
@@ -240,22 +348,27 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// Waits until the gate opens or refuses, at most `patience` (then `BootTimeout`).
+    /// Waits until the gate opens or refuses, at most `patience` (then `BootTimeout`). A storm goes
+    /// through in the order it came, a few at once until the dyno answers.
     pub async fn admitted(self, patience: Duration) -> Result<Lease, Refusal> {
         let gate = self.gate.clone();
         let wait = async {
             loop {
-                let changed = gate.changed.notified();
+                // Both are listened to before the look, so that nothing is missed between the two.
+                let (changed, turn) = (gate.changed.notified(), gate.turn.notified());
                 {
                     let now = gate.clock.now();
                     let mut state = gate.lock();
                     match &state.phase {
-                        Phase::Open(_) => return Ok(gate.admit(&mut state, now)),
+                        Phase::Open(_) if state.unanswered < gate.limits.unanswered => return Ok(gate.admit(&mut state, now, true)),
                         Phase::Refused(refusal) => return Err(*refusal),
-                        Phase::Held => {}
+                        Phase::Open(_) | Phase::Held => {}
                     }
                 }
-                changed.await;
+                tokio::select! {
+                    () = changed => {}
+                    () = turn => {}
+                }
             }
         };
         tokio::time::timeout(patience, wait).await.unwrap_or(Err(Refusal::BootTimeout))
@@ -274,16 +387,32 @@ impl Drop for Waiting {
 pub struct Lease {
     gate: Arc<Gate>,
     target: Arc<Target>,
+    /// It waited, and counts against those who still wait until it is answered.
+    unanswered: bool,
 }
 
 impl Lease {
     pub fn target(&self) -> &Arc<Target> {
         &self.target
     }
+
+    /// The dyno has begun to answer: others that waited may go.
+    pub fn answered(&mut self) {
+        if std::mem::take(&mut self.unanswered) {
+            let mut state = self.gate.lock();
+            state.unanswered -= 1;
+            let more = state.waiting > 0;
+            drop(state);
+            if more {
+                self.gate.turn.notify_one();
+            }
+        }
+    }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        self.answered();
         let now = self.gate.clock.now();
         {
             let mut state = self.gate.lock();

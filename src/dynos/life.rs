@@ -13,7 +13,7 @@ use crate::{
     domain::{DynoId, DynoName, ErrorCode, Plan, app::App, release::Release, slug::Slug},
     dynos::{
         Context,
-        gate::{Gate, Target},
+        gate::{Gate, Stage, Target},
         meter::{Metered, Owner},
         open_config,
         output::{self, Output},
@@ -140,10 +140,12 @@ impl Life {
     /// Waits for a free slot, makes the container, starts it and waits until it is up.
     async fn create_and_boot(&mut self, proof: Proof) -> Result<(Running, Option<Arc<Target>>), BootEnd> {
         let (context, gate) = (self.context.clone(), self.gate.clone());
+        self.reached(Stage::Queued);
         let permit = tokio::select! {
             permit = context.queue.acquire(&gate) => permit,
             _ = told(&mut self.stop) => return Err(BootEnd::Told),
         };
+        self.reached(Stage::Image);
         let container = self.create().await.map_err(BootEnd::Failed)?;
         self.report(Report::Created(container.clone()));
         fail_point::reached("dyno.created");
@@ -158,6 +160,7 @@ impl Life {
             }
         };
         fail_point::reached("dyno.started");
+        self.reached(Stage::Booting);
         let boot = self.boot(output, &proof);
         tokio::pin!(boot);
         match timeout(QUEUE_HOLD, &mut boot).await {
@@ -166,6 +169,13 @@ impl Life {
                 drop(permit);
                 boot.await
             }
+        }
+    }
+
+    /// Tells those who watch a web dyno wake.
+    fn reached(&self, stage: Stage) {
+        if self.name.process_type.is_web() {
+            self.gate.reached(stage);
         }
     }
 
@@ -185,6 +195,7 @@ impl Life {
     async fn create_once(&self) -> Result<ContainerId, Problem> {
         let parts = &self.context.parts;
         let image = parts.slugs.ensure_image(&self.revision.slug, self.app.number).await?;
+        self.reached(Stage::Container);
         let network = self.context.network(&self.app)?;
         let network_name = network.name.clone();
         parts.engine.ensure_network(network).await?;

@@ -3,6 +3,7 @@
 //! The router sees `Routes` and the gates in it; pages see `status`; nobody else starts or stops a dyno.
 
 mod account;
+pub mod callers;
 pub mod gate;
 mod life;
 mod limits;
@@ -10,6 +11,7 @@ mod meter;
 mod nap;
 mod orders;
 mod output;
+pub mod pages;
 mod probe;
 pub mod routes;
 mod start_queue;
@@ -53,7 +55,9 @@ use crate::{
     slugs::Slugs,
     store::{Reader, StoreError, Writer, config_sets::SealedConfig},
 };
-pub use gate::{Entry, Gate, Lease, Refusal, Target, Waiting};
+pub use callers::Caller;
+pub use gate::{Entry, Gate, GateLimits, Lease, Refusal, Stage, Target, Waiting};
+pub use pages::{Framed, Pages};
 pub use routes::{Route, Routes};
 
 /// What an app is doing, for pages and the API.
@@ -412,6 +416,12 @@ impl Dynos {
     /// What the app is doing, now and from now on. None for an unknown app.
     pub fn status(&self, app: AppId) -> Option<watch::Receiver<AppStatus>> {
         self.apps().get(&app).map(|app| app.handle.status.clone())
+    }
+
+    /// The last requests that kept the app awake, the newest first, and how many are open now.
+    pub fn kept_awake_by(&self, app: AppId) -> (Vec<Caller>, usize) {
+        let gate = self.apps().get(&app).map(|app| app.handle.gate.clone());
+        gate.map_or_else(Default::default, |gate| (gate.callers(), gate.activity().open))
     }
 
     /// Awake spans of the last `window`, oldest first, for the strip.

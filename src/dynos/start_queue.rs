@@ -80,10 +80,10 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
-    use crate::{clock::ManualClock, domain::Timestamp, dynos::gate::Entry, scheduler::Activator};
+    use crate::{clock::ManualClock, config::Limits, domain::Timestamp, dynos::gate::Entry, scheduler::Activator};
 
     fn gate() -> Arc<Gate> {
-        Gate::new(Arc::new(ManualClock::at(Timestamp(0))), Activator::new(), 10)
+        Gate::new(Arc::new(ManualClock::at(Timestamp(0))), Activator::new(), (&Limits::default()).into())
     }
 
     #[test]

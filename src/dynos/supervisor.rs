@@ -30,6 +30,7 @@ use crate::{
         account::Account,
         gate::{Gate, Refusal, Target},
         life::{Failure, Report, Revision, StopOrder},
+        pages::Pages,
         turn::Setting,
     },
     engine::{Container, ContainerId},
@@ -130,6 +131,8 @@ pub(super) struct Supervisor {
     pub(super) gate: Arc<Gate>,
     pub(super) setting: Setting,
     pub(super) account: Account,
+    /// The release that `gate.pages` come from.
+    paged: Option<ReleaseId>,
     /// What shall run: the current release, or the one before it while that does not boot.
     pub(super) target: Option<Arc<Revision>>,
     pub(super) formation: Vec<FormationRow>,
@@ -158,7 +161,7 @@ impl Supervisor {
     /// A supervisor with its gate held and nothing known yet; `run` begins its work.
     pub(super) fn new(context: Arc<Context>, app: App) -> (Supervisor, Handle) {
         let wake = Activator::new();
-        let gate = Gate::new(context.parts.clock.clone(), wake.clone(), context.parts.config.limits.max_waiting);
+        let gate = Gate::new(context.parts.clock.clone(), wake.clone(), (&context.parts.config.limits).into());
         let (commands, command_inbox) = mpsc::unbounded_channel();
         let (reports, report_inbox) = mpsc::unbounded_channel();
         let (status, watch) = watch::channel(AppStatus::unknown(context.parts.clock.now()));
@@ -166,6 +169,7 @@ impl Supervisor {
         let supervisor = Supervisor {
             account: Account::new(app.id),
             plan: context.parts.plans.of(&app),
+            paged: None,
             context,
             app,
             gate: gate.clone(),
@@ -266,6 +270,26 @@ impl Supervisor {
         };
         self.app = app;
         self.formation = super::formation_of(reader, &self.app, self.target.as_ref().map(|target| &target.slug)).await?;
+        self.load_pages().await
+    }
+
+    /// The app's own pages, when the release they come from is another one.
+    async fn load_pages(&mut self) -> Result<(), StoreError> {
+        let current = self.app.current_release_id;
+        if self.paged == current {
+            return Ok(());
+        }
+        let parts = &self.context.parts;
+        let sealed = match current {
+            Some(release) => parts.reader.config_of_release(release).await?,
+            None => None,
+        };
+        let vars = sealed.map(|sealed| super::open_config(&parts.keys, &sealed)).transpose();
+        match vars {
+            Ok(vars) => self.gate.show(vars.as_ref().map(Pages::of).unwrap_or_default()),
+            Err(error) => tracing::error!(app = %self.app.name, %error, "the config vars cannot be read"),
+        }
+        self.paged = current;
         Ok(())
     }
 

@@ -133,14 +133,25 @@ impl Supervisor {
         for name in names {
             self.log(&name, "Unidling");
         }
-        self.note(EventKind::Wake, String::new(), json!({ "why": why })).await
+        let by = self.gate.callers().into_iter().next().filter(|_| why == "request");
+        if why == "request" {
+            let who = by.as_ref().map_or_else(|| "a request".to_owned(), ToString::to_string);
+            self.context.parts.logs.platform(self.app.id, "web", format!("Woken by {who}"));
+        }
+        self.note(EventKind::Wake, String::new(), json!({ "why": why, "by": by })).await
     }
 
     /// The gate must be closed already, or no web dyno be up.
     pub(super) async fn fall_asleep(&mut self, why: &str) -> Result<(), StoreError> {
         self.account.set_asleep(&self.context, true, &self.gate).await?;
         self.log_idling();
-        self.note(EventKind::Sleep, String::new(), json!({ "why": why })).await
+        let last = self.gate.callers().into_iter().next().filter(|_| why == "idle");
+        if why == "idle" {
+            let idle = self.now().since(self.gate.activity().last).as_secs();
+            let last = last.as_ref().map_or_else(String::new, |caller| format!("; the last was {caller}"));
+            self.context.parts.logs.platform(self.app.id, "web", format!("No request for {idle} seconds{last}"));
+        }
+        self.note(EventKind::Sleep, String::new(), json!({ "why": why, "last": last })).await
     }
 
     fn log_idling(&self) {

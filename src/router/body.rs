@@ -26,6 +26,11 @@ use crate::{
 
 /// A request's body. Silence is watched while it flows; the wait for an answer begins when it ends.
 pub struct Upward {
+    /// None: no body, and nothing to watch.
+    flow: Option<Flow>,
+}
+
+struct Flow {
     incoming: Incoming,
     watch: Arc<Watch>,
     first_byte: Duration,
@@ -33,7 +38,11 @@ pub struct Upward {
 
 impl Upward {
     pub fn new(incoming: Incoming, watch: Arc<Watch>, first_byte: Duration) -> Upward {
-        Upward { incoming, watch, first_byte }
+        Upward { flow: Some(Flow { incoming, watch, first_byte }) }
+    }
+
+    pub fn empty() -> Upward {
+        Upward { flow: None }
     }
 }
 
@@ -42,7 +51,7 @@ impl Body for Upward {
     type Error = hyper::Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let this = self.get_mut();
+        let Some(this) = &mut self.get_mut().flow else { return Poll::Ready(None) };
         loop {
             let frame = ready!(Pin::new(&mut this.incoming).poll_frame(cx));
             match &frame {
@@ -60,11 +69,11 @@ impl Body for Upward {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.flow.as_ref().is_none_or(|flow| flow.incoming.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        self.flow.as_ref().map_or_else(|| SizeHint::with_exact(0), |flow| flow.incoming.size_hint())
     }
 }
 

@@ -9,7 +9,7 @@ use hyper::{body::Incoming, upgrade::OnUpgrade};
 
 use crate::{
     domain::{ErrorCode, Timestamp},
-    dynos::{Entry, Lease, Refusal, Route},
+    dynos::{Caller, Entry, Framed, Lease, Refusal, Route, Stage},
     router::{
         body::{Answer, Downward, Turn, Upward},
         head::{self, Found, HeadFault, Origin, Stamp},
@@ -62,8 +62,8 @@ impl Stop {
         Stop { ending, page: Page::BadRequest, status: fault.status() }
     }
 
-    fn waking() -> Stop {
-        Stop { ending: Ending::Served, page: Page::Waking, status: StatusCode::SERVICE_UNAVAILABLE }
+    fn waking(stage: Stage) -> Stop {
+        Stop { ending: Ending::Served, page: Page::Waking { stage }, status: StatusCode::SERVICE_UNAVAILABLE }
     }
 
     fn refusal(refusal: Refusal, now: Timestamp) -> Stop {
@@ -74,6 +74,7 @@ impl Stop {
             Refusal::Resting { until } => Stop { page: Page::Resting { until, now }, ..Stop::code(ErrorCode::H82) },
             Refusal::BootTimeout => Stop::code(ErrorCode::H20),
             Refusal::Backlog => Stop::code(ErrorCode::H11),
+            Refusal::Crowded => Stop::code(ErrorCode::H22),
             Refusal::Platform => Stop::code(ErrorCode::H99),
         }
     }
@@ -113,6 +114,13 @@ impl Visit {
         self.watch.begin();
         self.watch.time(self.shard.limits.idle_stream);
         page.response(status, wishes, close || self.watch.upload() != Upload::Done)
+    }
+
+    /// The app's own page in the place of ours.
+    fn framed(&self, framed: &Framed, page: Page, status: StatusCode, wishes: &Wishes) -> Response<Bytes> {
+        self.watch.begin();
+        self.watch.time(self.shard.limits.idle_stream);
+        page.frame(framed, status, wishes, self.watch.upload() != Upload::Done)
     }
 
     async fn platform(&self, parts: Parts, body: Incoming, found: &Found, turn: Turn) -> Response<Answer> {
@@ -184,7 +192,7 @@ impl<'a> Exchange<'a> {
             return Err((Stop::code(ErrorCode::H80), Wishes::of(&parts.headers)));
         }
         let upgrade = if found.upgrade { parts.extensions.remove::<OnUpgrade>() } else { None };
-        let upstream = match self.reach(&parts).await {
+        let upstream = match self.reach(&parts, found).await {
             Ok(upstream) => upstream,
             Err(stop) => return Err((stop, Wishes::of(&parts.headers))),
         };
@@ -195,11 +203,11 @@ impl<'a> Exchange<'a> {
     }
 
     /// A lease and a connection to its dyno; dynos that cannot be reached are left for others.
-    async fn reach(&mut self, parts: &Parts) -> Result<Upstream, Stop> {
+    async fn reach(&mut self, parts: &Parts, found: &Found) -> Result<Upstream, Stop> {
         let shard = &self.visit.shard;
         let mut tried: Vec<(u64, ConnectFault)> = Vec::new();
         loop {
-            let lease = self.admit(parts).await?;
+            let lease = self.admit(parts, found).await?;
             let target = lease.target().clone();
             self.record().lease = Some(lease);
             if let Some((_, fault)) = tried.iter().find(|(key, _)| *key == target.key || tried.len() >= ATTEMPTS) {
@@ -223,11 +231,16 @@ impl<'a> Exchange<'a> {
     }
 
     /// Through the gate, waiting in front of it as long as a request may.
-    async fn admit(&mut self, parts: &Parts) -> Result<Lease, Stop> {
-        let shard = &self.visit.shard;
+    async fn admit(&mut self, parts: &Parts, found: &Found) -> Result<Lease, Stop> {
+        let (shard, origin) = (&self.visit.shard, &self.visit.origin);
         let gate = &self.record().route.gate;
         let refused = |refusal| Stop::refusal(refusal, shard.clock.now());
-        let waiting = match gate.enter() {
+        let who = |now| {
+            let agent = parts.headers.get(http::header::USER_AGENT).map_or(&b""[..], |agent| agent.as_bytes());
+            let ip = head::visitor_ip(origin, found, &parts.headers);
+            Some(Caller::new(now, parts.method.as_str(), parts.uri.path(), agent, ip))
+        };
+        let waiting = match gate.enter_as(who) {
             Entry::Admitted(lease) => return Ok(lease),
             Entry::Refused(refusal) => return Err(refused(refusal)),
             Entry::Held(waiting) => waiting,
@@ -236,7 +249,7 @@ impl<'a> Exchange<'a> {
         let browser = limits.waking_page_after < limits.wake_patience && head::is_navigation(&parts.method, &parts.headers);
         let patience = if browser { limits.waking_page_after } else { limits.wake_patience };
         match waiting.admitted(patience).await {
-            Err(Refusal::BootTimeout) if browser => Err(Stop::waking()),
+            Err(Refusal::BootTimeout) if browser => Err(Stop::waking(self.record().route.gate.stage())),
             admitted => admitted.map_err(refused),
         }
     }
@@ -264,17 +277,27 @@ impl<'a> Exchange<'a> {
         request
     }
 
-    /// Sends the request, once: what a dyno may have read is never sent again.
+    /// Sends the request. What a dyno may have read is sent again only when it was lost with a kept
+    /// connection, has no body and is safe to repeat.
     async fn forward(&mut self, mut upstream: Upstream, request: Request<Upward>, upgrade: Option<OnUpgrade>) -> Result<Head, Stop> {
         let visit = self.visit;
         let limits = &visit.shard.limits;
         self.record().served = Some(Instant::now());
         visit.watch.time(if visit.watch.upload() == Upload::Done { limits.first_byte } else { limits.body_stall });
+        let spare = if upstream.used { spare(&request) } else { None };
         let mut sent = upstream.send(request, &visit.watch).await;
-        if let Err(SendFault::Unsent(request)) = sent {
+        let again = match sent {
+            Err(SendFault::Unsent(request)) => {
+                sent = Err(SendFault::Expired);
+                Some(*request)
+            }
+            Err(SendFault::Broken(ref e)) if !e.is_parse() => spare.map(|head| Request::from_parts(head, Upward::empty())),
+            _ => None,
+        };
+        if let Some(request) = again {
             let target = self.record().lease.as_ref().expect("a request that is sent has a lease").target().clone();
             upstream = Upstream::connect(&target, limits.connect).await.map_err(|_| Stop::code(ErrorCode::H21))?;
-            sent = upstream.send(*request, &visit.watch).await;
+            sent = upstream.send(request, &visit.watch).await;
         }
         let (response, parts) = match sent {
             Ok(Reply::Response(response)) => (response, None),
@@ -282,6 +305,9 @@ impl<'a> Exchange<'a> {
             Err(fault) => return Err(send_stop(&fault, visit.watch.upload())),
         };
         visit.watch.answered(limits.idle_stream);
+        if let Some(lease) = &mut self.record().lease {
+            lease.answered();
+        }
         let (mut head, body) = response.into_parts();
         head::toward_client(&mut head, &visit.shard.cookie_domains).map_err(|cause| Stop::because(ErrorCode::H25, Some(cause)))?;
         self.record().status = head.status.as_u16();
@@ -311,8 +337,25 @@ impl<'a> Exchange<'a> {
         record.status = stop.status.as_u16();
         record.ending = Some(stop.ending);
         let close = stop.page == Page::BadRequest;
-        self.visit.page(stop.page, stop.status, wishes, close)
+        let own = record.route.gate.pages();
+        match stop.page.framed(&own).filter(|_| wishes.html()) {
+            Some(framed) => self.visit.framed(framed, stop.page, stop.status, wishes),
+            None => self.visit.page(stop.page, stop.status, wishes, close),
+        }
     }
+}
+
+/// The head of a request that may be sent a second time.
+fn spare(request: &Request<Upward>) -> Option<Parts> {
+    let safe = request.method().is_safe() && http_body::Body::is_end_stream(request.body());
+    if !safe || request.headers().contains_key(http::header::UPGRADE) {
+        return None;
+    }
+    let (mut head, ()) = Request::new(()).into_parts();
+    head.method = request.method().clone();
+    head.uri = request.uri().clone();
+    head.headers = request.headers().clone();
+    Some(head)
 }
 
 /// Why a request that was sent got no answer.

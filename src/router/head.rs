@@ -187,6 +187,8 @@ pub struct Origin {
     pub ip_value: HeaderValue,
     pub https: bool,
     pub port: u16,
+    /// `port` as a header value.
+    pub port_value: HeaderValue,
     /// The peer is a proxy whose word is believed.
     pub trusted: bool,
 }
@@ -239,8 +241,10 @@ pub fn toward_dyno(headers: &mut HeaderMap, found: &Found, origin: &Origin, http
     if found.underscore {
         drop_aliases(headers);
     }
+    // Ours and those of `stamp` in one go.
+    headers.reserve(8);
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(if https { "https" } else { "http" }));
-    headers.insert(X_FORWARDED_PORT, told_port.unwrap_or_else(|| origin.port.into()));
+    headers.insert(X_FORWARDED_PORT, told_port.unwrap_or_else(|| origin.port_value.clone()));
     add_via(headers, found.via);
 }
 
@@ -277,8 +281,17 @@ pub fn stamp(headers: &mut HeaderMap, stamp: &Stamp<'_>) {
     headers.insert(X_FORWARDED_FOR, stamp.forwarded_for.clone());
     headers.insert(X_REQUEST_ID, stamp.request_id.clone());
     headers.insert(X_REQUEST_START, stamp.start.into());
-    headers.insert(CONNECT_TIME, stamp.connect.into());
-    headers.insert(TOTAL_ROUTE_TIME, stamp.route.into());
+    headers.insert(CONNECT_TIME, millis(stamp.connect));
+    headers.insert(TOTAL_ROUTE_TIME, millis(stamp.route));
+}
+
+/// A duration; the usual ones cost no allocation.
+fn millis(count: u64) -> HeaderValue {
+    match count {
+        0 => HeaderValue::from_static("0"),
+        1 => HeaderValue::from_static("1"),
+        more => more.into(),
+    }
 }
 
 fn add_via(headers: &mut HeaderMap, present: bool) {

@@ -47,7 +47,8 @@ pub struct RouterParts {
     pub config: Arc<Config>,
     pub clock: Arc<dyn Clock>,
     pub routes: Arc<Routes>,
-    pub logs: Logs,
+    /// None writes no lines: so it is measured what they cost.
+    pub logs: Option<Logs>,
     pub platform: Platform,
     /// For listeners that speak TLS.
     pub tls: Option<Arc<rustls::ServerConfig>>,

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     domain::{ErrorCode, Timestamp},
+    dynos::{Framed, Pages, Stage},
     router::head,
 };
 
@@ -23,8 +24,10 @@ pub enum Page {
     NoSuchApp,
     /// The dyno crashed, fell silent, closed or answered nonsense.
     AppError,
-    /// It starts; the page asks again by itself.
-    Waking,
+    /// It starts; the page says how far it is and asks again by itself.
+    Waking {
+        stage: Stage,
+    },
     /// The quota is used up.
     Resting {
         until: Timestamp,
@@ -57,7 +60,7 @@ impl Page {
     /// Seconds after which asking again makes sense.
     fn retry_after(self) -> Option<u64> {
         match self {
-            Page::Waking => Some(3),
+            Page::Waking { .. } => Some(REFRESH.into()),
             Page::Busy => Some(10),
             Page::Platform => Some(30),
             Page::Maintenance => Some(300),
@@ -93,7 +96,7 @@ impl Page {
                     "Si eres su dueño, mira los registros (logs) para ver los detalles.",
                 ),
             ),
-            Page::Waking => (
+            Page::Waking { .. } => (
                 Words::new("Starting, a few seconds", "This app was asleep and is waking up.", "The page opens by itself."),
                 Words::new("Arrancando, unos segundos", "Esta app estaba dormida y se está despertando.", "La página se abre sola."),
             ),
@@ -141,12 +144,58 @@ impl Page {
         words
     }
 
+    /// What a waking app goes through.
+    fn steps(self, spanish: bool) -> Vec<Step> {
+        let Page::Waking { stage } = self else { return Vec::new() };
+        let words = [
+            (Stage::Queued, "Its turn to start", "Su turno para arrancar"),
+            (Stage::Image, "Code and libraries", "Código y bibliotecas"),
+            (Stage::Container, "Container", "Contenedor"),
+            (Stage::Booting, "The app boots", "La app arranca"),
+        ];
+        let step = |(at, en, es)| {
+            let class = match stage.cmp(&at) {
+                std::cmp::Ordering::Greater => "done",
+                std::cmp::Ordering::Equal => "now",
+                std::cmp::Ordering::Less => "next",
+            };
+            Step { class, text: if spanish { es } else { en } }
+        };
+        words.map(step).into()
+    }
+
+    /// The page that an app has of its own for this one.
+    pub fn framed(self, own: &Pages) -> Option<&Framed> {
+        match self {
+            Page::Maintenance => own.maintenance.as_ref(),
+            Page::AppError | Page::Busy | Page::NoWeb => own.error.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The response that frames the app's own page.
+    pub fn frame(self, framed: &Framed, status: StatusCode, wishes: &Wishes, close: bool) -> Response<Bytes> {
+        let mut response = self.response(status, wishes, close);
+        let spanish = wishes.language.as_ref().is_some_and(prefers_spanish);
+        let sheet = Frame { lang: if spanish { "es" } else { "en" }, title: self.words(spanish).title, address: &framed.address };
+        let policy = format!(
+            "default-src 'none'; style-src '{}'; frame-src {}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+            style_hash(FRAME_STYLE),
+            framed.origin
+        );
+        if let (Ok(html), Ok(policy)) = (sheet.render(), HeaderValue::from_str(&policy)) {
+            response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+            *response.body_mut() = Bytes::from(html);
+        }
+        response
+    }
+
     /// The response, in the language and form that the visitor asks for.
     pub fn response(self, status: StatusCode, wishes: &Wishes, close: bool) -> Response<Bytes> {
         let spanish = wishes.language.as_ref().is_some_and(prefers_spanish);
         let words = self.words(spanish);
-        let html = wishes.accept.as_ref().is_some_and(head::names_html);
-        let body = if html { words.html(spanish, self == Page::Waking) } else { words.text() };
+        let html = wishes.html();
+        let body = if html { words.html(spanish, self.steps(spanish)) } else { words.text() };
         let mut response = Response::new(Bytes::from(body));
         *response.status_mut() = status;
         let head = response.headers_mut();
@@ -180,6 +229,11 @@ impl Wishes {
     pub fn of(headers: &HeaderMap) -> Wishes {
         Wishes { accept: headers.get(ACCEPT).cloned(), language: headers.get(ACCEPT_LANGUAGE).cloned() }
     }
+
+    /// The visitor can show a page.
+    pub fn html(&self) -> bool {
+        self.accept.as_ref().is_some_and(head::names_html)
+    }
 }
 
 struct Words {
@@ -193,9 +247,10 @@ impl Words {
         Words { title, text, note: note.to_owned() }
     }
 
-    fn html(&self, spanish: bool, waking: bool) -> String {
+    fn html(&self, spanish: bool, steps: Vec<Step>) -> String {
         let lang = if spanish { "es" } else { "en" };
-        let page = Sheet { lang, title: self.title, text: self.text, note: &self.note, refresh: waking.then_some(3) };
+        let refresh = (!steps.is_empty()).then_some(REFRESH);
+        let page = Sheet { lang, title: self.title, text: self.text, note: &self.note, steps, refresh };
         page.render().unwrap_or_else(|_| self.text())
     }
 
@@ -211,15 +266,39 @@ struct Sheet<'a> {
     title: &'a str,
     text: &'a str,
     note: &'a str,
+    /// What a waking app goes through.
+    steps: Vec<Step>,
     refresh: Option<u32>,
+}
+
+struct Step {
+    class: &'static str,
+    text: &'static str,
+}
+
+/// Seconds until a waking page asks again; the request behind it is held in its turn.
+const REFRESH: u32 = 2;
+
+#[derive(Template)]
+#[template(path = "router/frame.html")]
+struct Frame<'a> {
+    lang: &'a str,
+    title: &'a str,
+    address: &'a str,
+}
+
+const FRAME_STYLE: &str = "html,body,iframe{margin:0;border:0;padding:0;width:100%;height:100%;display:block;overflow:hidden}";
+
+fn style_hash(style: &str) -> String {
+    format!("sha256-{}", STANDARD.encode(Sha256::digest(style.as_bytes())))
 }
 
 /// Nothing but the page's own style may load.
 static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
-    let page = Words::new("", "", "").html(false, false);
+    let page = Words::new("", "", "").html(false, Vec::new());
     let style = page.split_once("<style>").and_then(|(_, rest)| rest.split_once("</style>")).map_or("", |(style, _)| style);
-    let hash = STANDARD.encode(Sha256::digest(style.as_bytes()));
-    let policy = format!("default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+    let hash = style_hash(style);
+    let policy = format!("default-src 'none'; style-src '{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
     HeaderValue::from_str(&policy).expect("a hash in base64 is a header value")
 });
 

@@ -34,6 +34,8 @@ pub struct Upstream {
     target: Weak<Target>,
     key: u64,
     idle_since: Instant,
+    /// It has served a request before.
+    pub used: bool,
 }
 
 /// Why a dyno could not be reached.
@@ -75,7 +77,7 @@ impl Upstream {
         let handshake = Builder::new().max_buf_size(RESPONSE_BUFFER).handshake(TokioIo::new(stream)).await;
         let (sender, connection) = handshake.map_err(|_| ConnectFault::Refused)?;
         let idle_since = Instant::now();
-        Ok(Upstream { sender, connection: Some(connection), target: Arc::downgrade(target), key: target.key, idle_since })
+        Ok(Upstream { sender, connection: Some(connection), target: Arc::downgrade(target), key: target.key, idle_since, used: false })
     }
 
     /// Moves bytes in both directions. Ready when the connection has ended.
@@ -172,6 +174,7 @@ impl Pool {
         let connections = idle.entry(upstream.key).or_default();
         if connections.len() < self.per_target {
             upstream.idle_since = Instant::now();
+            upstream.used = true;
             connections.push(upstream);
         }
     }

@@ -12,7 +12,7 @@ use crate::{
 
 /// What happened to one request. Dropped without an ending it says that the client left (H27).
 pub struct Record {
-    pub logs: Logs,
+    pub logs: Option<Logs>,
     pub route: Arc<Route>,
     pub method: Method,
     pub target: Uri,
@@ -118,6 +118,8 @@ fn push_plain(line: &mut String, value: &HeaderValue) {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        self.logs.platform(self.route.app, "router", self.line());
+        if let Some(logs) = &self.logs {
+            logs.platform(self.route.app, "router", self.line());
+        }
     }
 }

@@ -48,7 +48,7 @@ const SWEEP: Duration = Duration::from_secs(5);
 pub struct Shared {
     pub limits: Limits,
     pub clock: Arc<dyn Clock>,
-    pub logs: Logs,
+    pub logs: Option<Logs>,
     pub platform: Platform,
     pub hosts: Arc<Hosts>,
     pub trusted: Arc<Trusted>,
@@ -62,7 +62,7 @@ pub struct Shared {
 pub struct Shard {
     pub limits: Limits,
     pub clock: Arc<dyn Clock>,
-    pub logs: Logs,
+    pub logs: Option<Logs>,
     pub platform: Platform,
     pub hosts: Arc<Hosts>,
     pub cookie_domains: Vec<String>,
@@ -149,11 +149,13 @@ impl Shard {
             _ => ClientIo::Plain(stream),
         };
         let ip = peer.ip().to_canonical();
+        let port = self.public.port.unwrap_or(port);
         let origin = Origin {
             ip,
             ip_value: HeaderValue::from_str(&ip.to_string()).expect("an address is a header value"),
             https: tls || self.public.https,
-            port: self.public.port.unwrap_or(port),
+            port,
+            port_value: port.into(),
             trusted: self.trusted.holds(ip),
         };
         self.serve(io, origin).await;
@@ -168,7 +170,11 @@ impl Shard {
             service_fn(move |request| exchange::answer(visit.clone(), request))
         };
         let io = TokioIo::new(Watched { io, watch: watch.clone() });
-        let connection = http1::Builder::new().max_buf_size(self.limits.head_bytes).serve_connection(io, service).with_upgrades();
+        let connection = http1::Builder::new()
+            .max_buf_size(self.limits.head_bytes)
+            .max_headers(self.limits.headers)
+            .serve_connection(io, service)
+            .with_upgrades();
         let mut connection = std::pin::pin!(connection);
         let mut timer = LazyTimer::new();
         let stopping = self.tasks.stopping();
@@ -293,5 +299,27 @@ impl Drop for PlaceInCrowd {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_cannot_take_the_places_of_all() {
+        let limits = Limits { max_connections: 4, max_connections_per_address: 2, ..Limits::default() };
+        let crowd = Crowd::new(&limits);
+        let (one, other): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
+        let (first, second) = (Crowd::enter(&crowd, one, false), Crowd::enter(&crowd, one, false));
+        assert!(first.is_some() && second.is_some());
+        assert!(Crowd::enter(&crowd, one, false).is_none(), "its share is used up");
+        let others = [Crowd::enter(&crowd, other, false), Crowd::enter(&crowd, one, true)];
+        assert!(others.iter().all(Option::is_some), "others have room, and proxies no share");
+        assert!(Crowd::enter(&crowd, other, false).is_none(), "the house is full");
+        drop(first);
+        assert!(Crowd::enter(&crowd, one, false).is_some());
+        drop((second, others));
+        assert_eq!((crowd.all.load(Ordering::Relaxed), crowd.of_one.lock().unwrap().len()), (0, 0));
     }
 }

@@ -97,7 +97,7 @@ fn router(owners: &Owners, platform: Platform, tls: Arc<rustls::ServerConfig>) -
         config: owners.config.clone(),
         clock: owners.clock.clone(),
         routes: owners.dynos.routes(),
-        logs: owners.logs.clone(),
+        logs: Some(owners.logs.clone()),
         platform,
         tls: Some(tls),
         tasks: owners.tasks.clone(),

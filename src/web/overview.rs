@@ -17,7 +17,7 @@ use tokio_stream::wrappers::WatchStream;
 use crate::{
     apps::App,
     domain::{ReleaseStatus, Timestamp, log_line::Source, release::Release},
-    dynos::{AppPhase, AppStatus},
+    dynos::{AppPhase, AppStatus, Caller},
     http::{AppAccess, Fault, Viewer},
     logs::Filter,
     web::{
@@ -50,6 +50,9 @@ struct OverviewPage {
     tail: Tail,
     facts: Vec<(String, String)>,
     feed: Vec<Entry>,
+    /// The last requests that kept it awake, and how many are open.
+    callers: Vec<Caller>,
+    open: usize,
 }
 
 /// The latest release with its build.
@@ -67,6 +70,7 @@ pub async fn overview(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Vie
     let Seen { head, status, building } = Head::see(&web, &cx, &app, Tab::Overview).await?;
     let current = web.reader.current_release(app.id).await?;
     let blank = current.as_ref().is_none_or(|release| release.slug_id.is_none());
+    let (callers, open) = web.dynos.kept_awake_by(app.id);
     let phase = status.as_ref().map(|status| status.phase);
     let overview = OverviewPage {
         blank,
@@ -79,6 +83,8 @@ pub async fn overview(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Vie
         tail: Tail::load(&web, &app, &Filter::default(), 25).await?,
         facts: facts(&web, &cx, &app, current.as_ref()).await?,
         feed: feed(&web, &cx, &app, 6).await?,
+        callers,
+        open,
         release: match current {
             Some(release) if !blank => Some(latest(&web, &cx, &app, release).await?),
             _ => None,

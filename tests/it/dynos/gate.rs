@@ -8,10 +8,11 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use siesta::{
     clock::{Clock, ManualClock},
     domain::{Plan, Timestamp},
-    dynos::{Entry, Gate, Refusal, Target},
+    dynos::{Entry, Gate, GateLimits, Refusal, Target},
     engine::ContainerId,
     scheduler::{Activator, Tasks},
 };
@@ -23,9 +24,13 @@ fn target() -> Arc<Target> {
     Target::new(([127, 0, 0, 1], 5000).into(), ContainerId("c".to_owned()), "1".to_owned(), dyno)
 }
 
+fn limits(waiting: usize) -> GateLimits {
+    GateLimits { waiting, open: 100_000, unanswered: 100_000 }
+}
+
 fn gate(max_waiting: usize) -> (Arc<Gate>, ManualClock) {
     let clock = ManualClock::at(Timestamp(0));
-    (Gate::new(Arc::new(clock.clone()), Activator::new(), max_waiting), clock)
+    (Gate::new(Arc::new(clock.clone()), Activator::new(), limits(max_waiting)), clock)
 }
 
 #[tokio::test]
@@ -56,13 +61,40 @@ async fn the_backlog_has_an_end_and_a_request_given_up_leaves_it() {
     assert_eq!(gate.waiting(), 0);
 }
 
+#[tokio::test]
+async fn a_storm_goes_through_a_few_at_once_until_the_dyno_answers() {
+    let limits = GateLimits { waiting: 10, open: 10, unanswered: 2 };
+    let gate = Gate::new(Arc::new(ManualClock::at(Timestamp(0))), Activator::new(), limits);
+    let mut storm: FuturesUnordered<_> = (0..6)
+        .map(|_| match gate.enter() {
+            Entry::Held(waiting) => waiting.admitted(Duration::from_secs(600)),
+            _ => panic!("a held gate holds"),
+        })
+        .collect();
+    assert!(storm.next().now_or_never().is_none());
+    gate.open(vec![target()]);
+    let mut next = || storm.next().now_or_never().map(|admitted| admitted.expect("one more").expect("admitted"));
+    let (Some(mut first), Some(second)) = (next(), next()) else { panic!("two go at once") };
+    assert!(next().is_none(), "the others wait for an answer");
+    first.answered();
+    first.answered();
+    let Some(third) = next() else { panic!("an answer lets one more go") };
+    assert!(next().is_none());
+    assert!(matches!(gate.enter(), Entry::Admitted(_)), "a request that never waited is not held up");
+    drop(second);
+    drop(third);
+    assert!(next().is_some() && next().is_some(), "what ends without an answer makes room too");
+    gate.refuse(Refusal::Crashed);
+    assert!(matches!(storm.next().now_or_never(), Some(Some(Err(Refusal::Crashed)))));
+}
+
 /// A supervisor in small: opens for those who wait, closes when idle, as fast as it can.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_request_is_lost_or_let_in_late_while_it_opens_and_closes() {
     const REQUESTS: usize = 2_000;
     let clock = ManualClock::at(Timestamp(0));
     let wake = Activator::new();
-    let gate = Gate::new(Arc::new(clock.clone()), wake.clone(), REQUESTS);
+    let gate = Gate::new(Arc::new(clock.clone()), wake.clone(), limits(REQUESTS));
     let (tasks, running, served) = (Tasks::new(), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let plan = Plan { idle_after: Duration::ZERO, ..Plan::free() };
     let (supervised, up) = (gate.clone(), running.clone());

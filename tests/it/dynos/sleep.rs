@@ -57,6 +57,8 @@ async fn an_app_without_traffic_sleeps_with_its_worker_and_wakes_with_it() {
         "State changed from starting to up",
     ];
     assert_eq!(web, words);
+    let why: Vec<&str> = lines[from..].iter().filter_map(|line| line.strip_prefix("heroku[web]: ")).collect();
+    assert!(why[0].starts_with("No request for ") && why[1..] == ["Woken by a request"], "{why:?}");
     let spans = world.dynos.awake_spans(app.id, 24 * HOUR).await.expect("spans");
     assert_eq!(spans.len(), 2);
     assert!(spans[0].to.is_some() && spans[1].to.is_none());
@@ -284,4 +286,24 @@ async fn an_engine_that_is_away_at_the_start_is_waited_for() {
     machine.engine.set_unreachable(false);
     assert!(told.await.expect("an answer"), "the request was held, not lost");
     assert_eq!(world.engine.calls(Call::Start), 1);
+}
+
+#[tokio::test]
+async fn pages_of_its_own_come_and_go_with_the_config_vars() {
+    let world = Machine::new().serve().await;
+    let app = world.app("tienda").await;
+    world.deploy(&app, "web: gunicorn app:app").await.expect("a release");
+    world.set(app.id, "MAINTENANCE_PAGE_URL", Some("https://obras.example/page.html")).await;
+    world.set(app.id, "ERROR_PAGE_URL", Some("not a page")).await;
+    // The release that a change makes reaches the gate in its own time.
+    let gate = world.gate("tienda");
+    while gate.pages().maintenance.as_ref().is_none_or(|page| page.origin != "https://obras.example") {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(gate.pages().error, None);
+    world.set(app.id, "MAINTENANCE_PAGE_URL", None).await;
+    while gate.pages().maintenance.is_some() {
+        tokio::task::yield_now().await;
+    }
+    world.stop().await;
 }

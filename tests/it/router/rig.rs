@@ -65,10 +65,10 @@ impl Rig {
         let folder = tempfile::tempdir().unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let logs = Logs::open(&folder.path().join("logs.db"), clock.clone(), &tasks).await.unwrap();
-        let gate = Gate::new(clock.clone(), Activator::new(), config.limits.max_waiting);
+        let gate = Gate::new(clock.clone(), Activator::new(), (&config.limits).into());
         let app = AppId::new();
         let route = |name: &str, app: AppId, gate: &Arc<Gate>| Route { app, name: name.parse().unwrap(), maintenance, gate: gate.clone() };
-        let other = Gate::new(clock.clone(), Activator::new(), 10);
+        let other = Gate::new(clock.clone(), Activator::new(), (&config.limits).into());
         other.refuse(siesta::dynos::Refusal::Blank);
         let routes = Routes::fixed([
             ("tienda.localhost".to_owned(), route("tienda", app, &gate)),
@@ -77,7 +77,15 @@ impl Rig {
         let speaks_tls = tls.is_some();
         let platform = Platform::new(axum::Router::new().fallback(platform), &tasks);
         let lines = logs.tail(app, Filter::default(), 0, None).await.unwrap();
-        let parts = RouterParts { config: Arc::new(config), clock, routes: Arc::new(routes), logs, platform, tls, tasks: tasks.clone() };
+        let parts = RouterParts {
+            config: Arc::new(config),
+            clock,
+            routes: Arc::new(routes),
+            logs: Some(logs),
+            platform,
+            tls,
+            tasks: tasks.clone(),
+        };
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), speaks_tls, 2).unwrap();
         let address = listener.local_addr().unwrap();
         let router = Router::new(parts).start(vec![listener]).unwrap();
