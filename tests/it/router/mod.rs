@@ -1,6 +1,7 @@
-//! The router between raw sockets: codes, heads, streams, tunnels, smuggling.
+//! The router between raw sockets: codes, heads, streams, tunnels, smuggling, random streams.
 
 mod codes;
+mod fuzz;
 mod heads;
 mod rig;
 mod smuggling;
