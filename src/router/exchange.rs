@@ -313,7 +313,8 @@ impl<'a> Exchange<'a> {
         self.record().status = head.status.as_u16();
         let Some(parts) = parts else { return Ok(Head::Response(Response::from_parts(head, body), upstream)) };
         let Some(client) = upgrade else { return Err(Stop::code(ErrorCode::H17)) };
-        let record = self.record.take().expect("the record is here until the head of the answer is");
+        let mut record = self.record.take().expect("the record is here until the head of the answer is");
+        record.detach();
         *visit.tunnel.borrow_mut() = Some(Tunnel { client, dyno: parts.io.into_inner(), early: parts.read_buf, record });
         head.extensions.clear();
         Ok(Head::Switched(Response::from_parts(head, ())))

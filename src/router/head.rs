@@ -229,6 +229,10 @@ pub fn toward_dyno(headers: &mut HeaderMap, found: &Found, origin: &Origin, http
             headers.insert(UPGRADE, protocol);
         }
     }
+    if found.chunked {
+        // Said outright: else the body of a GET would be left out.
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
     if found.expect {
         headers.remove(EXPECT);
     }

