@@ -23,7 +23,10 @@ pub(super) async fn with_yard(plan: Plan, test: impl AsyncFnOnce(&Yard, &Docker)
     let range = format!("10.{}.{}.0/24", 230 + rand::random::<u8>() % 16, rand::random::<u8>());
     range.parse::<NetworkRange>().expect("a range");
     let data = tempfile::tempdir().expect("a folder");
-    let yard = Yard::open(engine.clone(), &instance, data.path(), &["--network-range", &range], plan).await;
+    let stack = |name: &str| std::env::var(name).expect("script/test names the stack images");
+    let (run, build) = (stack("SIESTA_STACK_RUN"), stack("SIESTA_STACK_BUILD"));
+    let flags = ["--network-range", &range, "--stack-run", &run, "--stack-build", &build];
+    let yard = Yard::open(engine.clone(), &instance, data.path(), &flags, plan).await;
     let outcome = AssertUnwindSafe(test(&yard, &engine)).catch_unwind().await;
     let apps = yard.reader.apps().await.expect("apps");
     for app in apps {
