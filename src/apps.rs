@@ -11,6 +11,7 @@ use crate::{
         AppId, AppName,
         event::{EventKind, NewEvent},
         feature::Feature,
+        quota,
         user::Actor,
     },
     dynos::{DynoError, Dynos},
@@ -133,6 +134,8 @@ impl Apps {
         // After the dynos: an image in use stays.
         self.parts.builder.forget(app).await?;
         self.parts.logs.forget(app).await?;
+        let now = self.parts.clock.now();
+        self.parts.writer.keep_pool_debt(app, quota::month_of(now).0, now).await?;
         self.parts.writer.delete_app(app).await?;
         tracing::info!(%app, name = %gone.name, by = %by.email, "app destroyed");
         Ok(())

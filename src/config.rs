@@ -38,6 +38,15 @@ pub struct ServeOptions {
     /// Seconds without web traffic until an app sleeps (the free plan's 1800 by default).
     #[arg(long, env = "SIESTA_IDLE_AFTER")]
     pub idle_after: Option<f64>,
+    /// Memory all dynos together may be promised, in MB; by default four times the machine's, less the reserve.
+    #[arg(long, env = "SIESTA_APP_MEMORY_MB")]
+    pub app_memory_mb: Option<u32>,
+    /// Memory in MB that must be available on the machine for a dyno to start.
+    #[arg(long, env = "SIESTA_HOST_RESERVE_MB", default_value_t = 512)]
+    pub host_reserve_mb: u32,
+    /// Disk space in MB that stays free; with less nothing is deployed and no dyno starts.
+    #[arg(long, env = "SIESTA_DISK_FLOOR_MB", default_value_t = 1024)]
+    pub disk_floor_mb: u32,
     /// The Docker socket.
     #[arg(long, env = "SIESTA_DOCKER_SOCKET", default_value = "/var/run/docker.sock")]
     pub docker_socket: PathBuf,
@@ -97,6 +106,8 @@ pub struct Limits {
     pub boot_timeout: Duration,
     /// A request waits this long for a starting dyno (H20).
     pub wake_patience: Duration,
+    /// What a dyno may write outside /tmp; beyond it the dyno is stopped.
+    pub dyno_disk_bytes: u64,
     /// Between SIGTERM and SIGKILL (R12).
     pub stop_grace: Duration,
     /// Old dynos finish their requests in this time at a release.
@@ -155,6 +166,7 @@ impl Default for Limits {
         Limits {
             boot_timeout: Duration::from_secs(60),
             wake_patience: Duration::from_secs(75),
+            dyno_disk_bytes: 1024 * MIB,
             stop_grace: Duration::from_secs(30),
             drain: Duration::from_secs(30),
             first_byte: Duration::from_secs(30),

@@ -7,7 +7,7 @@
 //! 4  server admin                puts the parts together, the operator's socket
 //! 3  web  api  router  http  tls the edges: pages, Platform API, data plane
 //! 2  apps builder releases dynos plans accounts  the owners of state
-//! 1  logs  slugs  store  engine  metrics   what the owners stand on
+//! 1  logs  slugs  store  engine  host  metrics   what the owners stand on
 //! 0  domain clock scheduler config egress secrets fail_point   values in, values out
 //! ```
 
@@ -20,6 +20,7 @@ pub mod scheduler;
 pub mod secrets;
 
 pub mod engine;
+pub mod host;
 pub mod logs;
 pub mod metrics;
 pub mod slugs;

@@ -95,15 +95,22 @@ class Stand:
 
     def __enter__(self):
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that __exit__ runs
-        self.log = open(os.path.join(self.data, "server.log"), "wb")
-        self.process = subprocess.Popen([self.binary, "serve"], env=self.env, stdout=self.log, stderr=self.log)
         try:
-            self.within(120, self.is_up, "the server did not come up")
+            self.start()
             self.new_user("--admin")
         except BaseException:
             self.__exit__(None, None, None)
             raise
         return self
+
+    def start(self):
+        self.log = open(os.path.join(self.data, "server.log"), "ab")
+        self.process = subprocess.Popen([self.binary, "serve"], env=self.env, stdout=self.log, stderr=self.log)
+        self.within(120, self.is_up, "the server did not come up")
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(60)
 
     def new_user(self, *options):
         self.users += 1

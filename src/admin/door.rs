@@ -21,7 +21,8 @@ use crate::{
     apps::Apps,
     builder::{BuildSource, Builder, OutputItem},
     config::Config,
-    domain::{AppName, BuildStatus, user::Actor},
+    domain::{AppName, BuildStatus, Plan, user::Actor},
+    host::{Capacity, Host},
     plans::Plans,
     scheduler::Tasks,
     store::Reader,
@@ -36,6 +37,7 @@ pub struct Door {
     pub apps: Apps,
     pub builder: Builder,
     pub plans: Plans,
+    pub host: Host,
     pub instance: String,
 }
 
@@ -121,6 +123,8 @@ struct Status {
     instance: String,
     apps: i64,
     dashboard: String,
+    /// How many more dynos fit.
+    capacity: Option<Capacity>,
 }
 
 async fn status(State(door): State<Door>) -> Result<Json<Status>, (StatusCode, Json<Said>)> {
@@ -129,6 +133,7 @@ async fn status(State(door): State<Door>) -> Result<Json<Status>, (StatusCode, J
         instance: door.instance.clone(),
         apps: door.reader.count_apps().await.map_err(refuse)?,
         dashboard: door.config.dashboard_url(),
+        capacity: door.host.capacity(door.plans.named(Plan::FREE).map_err(refuse)?.memory_bytes),
     }))
 }
 

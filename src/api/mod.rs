@@ -27,6 +27,7 @@ mod releases;
 mod render;
 mod slugs;
 mod sources;
+mod warning;
 
 use std::sync::Arc;
 
@@ -185,6 +186,7 @@ pub fn routes() -> Vec<Route> {
 pub fn router(api: Api) -> Router {
     let router = routes().into_iter().fold(Router::new(), |router, route| router.route(route.path, route.handler));
     router
+        .layer(from_fn_with_state(api.clone(), warning::of_quota))
         .layer(from_fn_with_state(api.clone(), limit::count))
         .layer(from_fn_with_state(api.clone(), authenticate_token))
         .fallback(async || Fault::no_route())

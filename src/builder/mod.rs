@@ -21,8 +21,9 @@ use secrecy::SecretString;
 use crate::{
     clock::Clock,
     config::Config,
-    domain::{AppId, BuildId, BuildStatus, SourceId, user::Actor},
+    domain::{AppId, BuildId, BuildStatus, SourceId, capacity::NoRoom, user::Actor},
     engine::{Engine, EngineError, spec::NetworkFault},
+    host::Host,
     logs::Logs,
     plans::Plans,
     releases::{ReleaseError, Releases},
@@ -69,6 +70,8 @@ pub enum BuildError {
     /// What is wrong with the source or the app, as one sentence with what to do.
     #[error("{0}")]
     Rejected(String),
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     #[error("The build was cancelled.")]
     Cancelled,
     #[error("The build took longer than {0} minutes and was stopped.")]
@@ -104,6 +107,8 @@ pub struct BuilderParts {
     pub slugs: Slugs,
     pub releases: Releases,
     pub plans: Plans,
+    /// What the machine can bear.
+    pub host: Host,
     /// The data folder.
     pub root: PathBuf,
 }
@@ -138,6 +143,7 @@ impl Builder {
 
     /// Queues a build. Returns it with the capability of its output stream.
     pub async fn enqueue(&self, app: AppId, source: BuildSource, by: &Actor) -> Result<(Build, SecretString), BuildError> {
+        self.parts.host.has_disk()?;
         let (source, source_version) = self.resolve(app, source, by).await?;
         let token = secrets::random_token();
         let row = NewBuild {

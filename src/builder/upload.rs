@@ -43,6 +43,7 @@ impl Builder {
     /// Receives the archive into the data folder, size-limited. Once: a second upload is refused.
     /// What it is, is judged when it is built.
     pub async fn receive(&self, put_token: &SecretString, body: ByteStream) -> Result<SourceId, BuildError> {
+        self.parts.host.has_disk()?;
         let source = self.parts.reader.source_by_put(&secrets::token_hash(put_token)).await?;
         let source = self.valid(source)?;
         if source.uploaded_at.is_some() {

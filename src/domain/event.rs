@@ -21,13 +21,15 @@ pub enum EventKind {
     Sleep,
     /// The quota is used up. Detail: `until`.
     Rest,
+    /// Most of the quota is used. Detail: `until` (when it runs out).
+    QuotaWarning,
     /// Detail: `dyno`, `why`.
     Crash,
     Rename,
     Maintenance,
 }
 
-const KINDS: [(EventKind, &str); 10] = [
+const KINDS: [(EventKind, &str); 11] = [
     (EventKind::Deploy, "deploy"),
     (EventKind::Config, "config"),
     (EventKind::Rollback, "rollback"),
@@ -35,6 +37,7 @@ const KINDS: [(EventKind, &str); 10] = [
     (EventKind::Wake, "wake"),
     (EventKind::Sleep, "sleep"),
     (EventKind::Rest, "rest"),
+    (EventKind::QuotaWarning, "quota-warning"),
     (EventKind::Crash, "crash"),
     (EventKind::Rename, "rename"),
     (EventKind::Maintenance, "maintenance"),

@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod build;
+pub mod capacity;
 pub mod config_var;
 pub mod crash;
 pub mod dyno;

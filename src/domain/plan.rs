@@ -184,6 +184,15 @@ impl Plan {
         Ok(())
     }
 
+    /// What may be used of the quota in all. None: there is no quota.
+    pub fn quota_time(&self) -> Option<Duration> {
+        match self.quota {
+            QuotaKind::Daily => Some(self.awake_limit).filter(|limit| *limit < self.quota_window),
+            QuotaKind::Monthly => Some(self.monthly_pool),
+            QuotaKind::None => None,
+        }
+    }
+
     /// The size word that API and log lines print: `Free`.
     pub fn size_word(&self) -> String {
         let mut word = self.name.clone();

@@ -25,6 +25,39 @@ pub struct Standing {
     pub deny_until: Option<Timestamp>,
 }
 
+/// Awake time of an account's apps in this calendar month, for plans with a monthly pool.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Pool {
+    pub used: Duration,
+    /// Apps that are awake now and use it up together.
+    pub running: u32,
+}
+
+/// The calendar month (UTC) of a moment: its first moment and the next month's.
+pub fn month_of(now: Timestamp) -> (Timestamp, Timestamp) {
+    let first = now.to_jiff().to_zoned(jiff::tz::TimeZone::UTC).date().first_of_month();
+    let moment =
+        |date: jiff::civil::Date| date.to_zoned(jiff::tz::TimeZone::UTC).map_or(now, |zoned| Timestamp(zoned.timestamp().as_millisecond()));
+    (moment(first), moment(first.last_of_month().tomorrow().unwrap_or(first)))
+}
+
+/// Judges a monthly pool at `now`: once used up it denies until the next month.
+pub fn pool_standing(plan: &Plan, pool: Pool, now: Timestamp) -> Standing {
+    let next = month_of(now).1;
+    match plan.monthly_pool.checked_sub(pool.used).filter(|left| !left.is_zero()) {
+        None => Standing { used: pool.used, allow_until: None, deny_until: Some(next) },
+        Some(left) => {
+            let until = now + left / pool.running.max(1);
+            Standing { used: pool.used, allow_until: Some(until).filter(|until| *until < next), deny_until: None }
+        }
+    }
+}
+
+/// Whether four fifths of a plan's quota are used: time for a warning.
+pub fn nearly_used(plan: &Plan, used: Duration) -> bool {
+    plan.quota_time().is_some_and(|whole| used.saturating_mul(5) >= whole.saturating_mul(4))
+}
+
 /// Judges an app's account at `now`.
 ///
 /// `counted_from` is the end of the last completed rest (time awake before it is forgotten);
@@ -87,6 +120,9 @@ fn runs_out(plan: &Plan, awake: &[(Timestamp, Timestamp)], mut left: Duration, n
     }
     at + left
 }
+
+#[cfg(test)]
+mod model;
 
 #[cfg(test)]
 mod tests {
@@ -283,5 +319,28 @@ mod tests {
         let (spans, rests) = live(&[(1_000 * HOUR, 0)], 28 * 24 * HOUR);
         assert_eq!(rests.len(), 28);
         assert!(spans.iter().all(|(from, to)| to - from == 18 * HOUR && from % (24 * HOUR) == 0));
+    }
+
+    fn day(text: &str) -> Timestamp {
+        Timestamp(text.parse::<jiff::Timestamp>().expect("a moment").as_millisecond())
+    }
+
+    #[test]
+    fn a_months_pool_is_shared_and_denies_until_the_next_month() {
+        let plan = Plan { quota: QuotaKind::Monthly, monthly_pool: hours(550.0), ..Plan::free() };
+        let now = day("2028-02-20T12:00:00Z");
+        let at = |used: f64, running: u32| pool_standing(&plan, Pool { used: hours(used), running }, now);
+        assert_eq!(month_of(now), (day("2028-02-01T00:00:00Z"), day("2028-03-01T00:00:00Z")));
+        assert_eq!(month_of(day("2026-12-31T23:59:59Z")).1, day("2027-01-01T00:00:00Z"));
+        assert_eq!(at(540.0, 2).allow_until, Some(now + hours(5.0)), "two apps use it up twice as fast");
+        assert_eq!(at(10.0, 1).allow_until, None, "it lasts to the end of the month");
+        assert_eq!(at(550.0, 1), Standing { used: hours(550.0), allow_until: None, deny_until: Some(day("2028-03-01T00:00:00Z")) });
+    }
+
+    #[test]
+    fn a_warning_is_due_at_four_fifths() {
+        assert!(!nearly_used(&Plan::free(), hours(14.39)));
+        assert!(nearly_used(&Plan::free(), hours(14.4)));
+        assert!(!nearly_used(&Plan { quota: QuotaKind::None, ..Plan::free() }, hours(24.0)));
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::{
     domain::{
-        AppId, Plan, Timestamp,
-        quota::{self, Span, Standing},
+        AppId, Plan, QuotaKind, Timestamp,
+        app::App,
+        quota::{self, Pool, Span, Standing},
     },
     dynos::{Context, gate::Gate},
     store::{StoreError, app_activity::AppActivity},
@@ -13,11 +14,13 @@ pub(super) struct Account {
     app: AppId,
     kept: AppActivity,
     spans: Vec<Span>,
+    /// The owner's, while the plan has one.
+    pool: Option<Pool>,
 }
 
 impl Account {
     pub(super) fn new(app: AppId) -> Account {
-        Account { app, kept: AppActivity::default(), spans: Vec::new() }
+        Account { app, kept: AppActivity::default(), spans: Vec::new(), pool: None }
     }
 
     pub(super) async fn load(&mut self, context: &Context, plan: &Plan, now: Timestamp) -> Result<(), StoreError> {
@@ -28,6 +31,15 @@ impl Account {
 
     pub(super) fn asleep(&self) -> bool {
         self.kept.asleep
+    }
+
+    /// Looks what the account's apps took out of its pool, where the plan has one.
+    pub(super) async fn see_pool(&mut self, context: &Context, plan: &Plan, app: &App, now: Timestamp) -> Result<(), StoreError> {
+        self.pool = match plan.quota {
+            QuotaKind::Monthly => Some(context.parts.reader.pool(app.owner_id, quota::month_of(now).0, now).await?),
+            QuotaKind::Daily | QuotaKind::None => None,
+        };
+        Ok(())
     }
 
     /// The end of a rest that goes on at `now`.
@@ -41,7 +53,13 @@ impl Account {
     }
 
     pub(super) fn standing(&self, plan: &Plan, now: Timestamp) -> Standing {
-        quota::standing(plan, &self.spans, self.kept.quota_from, self.kept.resting_until, now)
+        match self.pool {
+            Some(pool) => {
+                let standing = quota::pool_standing(plan, pool, now);
+                Standing { deny_until: self.resting(now).or(standing.deny_until), ..standing }
+            }
+            None => quota::standing(plan, &self.spans, self.kept.quota_from, self.kept.resting_until, now),
+        }
     }
 
     /// Since when it has been as it is now: the edge of the last span.
@@ -67,8 +85,11 @@ impl Account {
     /// Under another plan: a rest goes on only when that plan would begin one now.
     pub(super) async fn reconsider_rest(&mut self, context: &Context, plan: &Plan, now: Timestamp) -> Result<(), StoreError> {
         let Some(until) = self.resting(now) else { return Ok(()) };
-        let begins = quota::standing(plan, &self.spans, self.kept.quota_from, None, now).deny_until;
-        let resting_until = begins.map(|at| at.min(until));
+        let begins = match self.pool {
+            Some(pool) => quota::pool_standing(plan, pool, now),
+            None => quota::standing(plan, &self.spans, self.kept.quota_from, None, now),
+        };
+        let resting_until = begins.deny_until.map(|at| at.min(until));
         self.write(context, AppActivity { resting_until, ..self.kept }).await
     }
 

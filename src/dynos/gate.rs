@@ -82,6 +82,8 @@ pub enum Refusal {
     Backlog,
     /// Too many requests and tunnels are open already (H22).
     Crowded,
+    /// The machine is full (H99); another try makes sense soon.
+    NoRoom,
     /// The platform could not start it: the engine is away, the image cannot be made (H99).
     Platform,
 }

@@ -21,6 +21,7 @@ use crate::{
     },
     engine::{Container, ContainerId, EngineError, Exit, spec},
     fail_point,
+    host::Promise,
 };
 
 /// A booting dyno holds its place in the start queue at most this long.
@@ -48,6 +49,8 @@ pub(super) struct Failure {
     pub(super) why: String,
     /// The platform's fault, not the app's.
     pub(super) platform: bool,
+    /// The machine is full.
+    pub(super) no_room: bool,
 }
 
 /// What the supervisor hears.
@@ -78,6 +81,8 @@ pub(super) struct Life {
     pub(super) name: DynoName,
     pub(super) gate: Arc<Gate>,
     pub(super) stop: oneshot::Receiver<StopOrder>,
+    /// Its share of the machine's memory, once it has one.
+    pub(super) promise: Option<Promise>,
     pub(super) reports: mpsc::UnboundedSender<(DynoId, Report)>,
 }
 
@@ -99,6 +104,7 @@ impl Life {
         let ended = match begin {
             Begin::Create(proof) => self.create_and_boot(proof).await,
             Begin::Adopt(container) => {
+                self.promise = Some(self.context.parts.host.count(self.plan.memory_bytes));
                 let output = self.follow(&container.id, output::From::LastLine);
                 let metered = self.meter(&container.id);
                 self.boot(Running { container, output, metered }, &Proof::Accepts).await
@@ -112,6 +118,8 @@ impl Life {
             Err(BootEnd::Told) => None,
             Err(BootEnd::Failed(failure)) => Some(failure),
         };
+        // Given back before anybody hears that there is room.
+        drop(self.promise.take());
         self.report(Report::Ended(ended));
     }
 
@@ -145,6 +153,8 @@ impl Life {
             permit = context.queue.acquire(&gate) => permit,
             _ = told(&mut self.stop) => return Err(BootEnd::Told),
         };
+        let promised = context.parts.host.admit(self.plan.memory_bytes);
+        self.promise = Some(promised.map_err(|full| BootEnd::Failed(Failure { no_room: true, ..platform(&full) }))?);
         self.reached(Stage::Image);
         let container = self.create().await.map_err(BootEnd::Failed)?;
         self.report(Report::Created(container.clone()));
@@ -240,7 +250,11 @@ impl Life {
         let id = running.container.id.clone();
         let Some(address) = running.container.address.map(|ip| SocketAddr::new(ip, port)) else {
             self.kill(&mut running).await;
-            return Err(BootEnd::Failed(Failure { why: "The container has no address on its network.".to_owned(), platform: true }));
+            return Err(BootEnd::Failed(Failure {
+                why: "The container has no address on its network.".to_owned(),
+                platform: true,
+                no_room: false,
+            }));
         };
         let limit = self.context.parts.config.limits.boot_timeout;
         tokio::select! {
@@ -257,7 +271,7 @@ impl Life {
                 self.log(format!("Error R10 ({}) -> {why}", ErrorCode::R10.description()));
                 self.log("Stopping process with SIGKILL");
                 self.kill(&mut running).await;
-                Err(BootEnd::Failed(Failure { why, platform: false }))
+                Err(BootEnd::Failed(Failure { why, platform: false, no_room: false }))
             }
             order = told(&mut self.stop) => {
                 self.stop(running, None, order).await;
@@ -337,7 +351,7 @@ impl Life {
         };
         why.push_str(if words.is_empty() { "." } else { ". Its last words: " });
         why.push_str(&words.join("\n"));
-        Failure { why, platform: false }
+        Failure { why, platform: false, no_room: false }
     }
 
     async fn remove(&self, id: &ContainerId) {
@@ -363,7 +377,7 @@ enum Problem {
 }
 
 fn platform(error: &dyn std::error::Error) -> Failure {
-    Failure { why: error.to_string(), platform: true }
+    Failure { why: error.to_string(), platform: true, no_room: false }
 }
 
 /// The order to stop, when it comes; never when the supervisor is gone.

@@ -1,7 +1,9 @@
 //! What an app may use: its plan, looked at anew in every turn, so that a change counts at once.
 
+use serde_json::json;
+
 use crate::{
-    domain::{ProcessType, Timestamp},
+    domain::{ProcessType, Timestamp, event::EventKind, quota},
     dynos::{DynoError, Which, supervisor::Supervisor},
     store::StoreError,
 };
@@ -12,6 +14,7 @@ impl Supervisor {
     /// for ends.
     pub(super) async fn settle_plan(&mut self, now: Timestamp) -> Result<(), StoreError> {
         let plan = self.context.parts.plans.of(&self.app);
+        self.account.see_pool(&self.context, &plan, &self.app, now).await?;
         if *plan == *self.plan {
             return Ok(());
         }
@@ -32,6 +35,21 @@ impl Supervisor {
             }
         }
         Ok(())
+    }
+
+    /// Says once that most of the quota is used, and again when it has been refilled and used since.
+    pub(super) async fn settle_warning(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        let standing = self.account.standing(&self.plan, now);
+        let nearly = quota::nearly_used(&self.plan, standing.used);
+        let news = nearly && !std::mem::replace(&mut self.warned, nearly);
+        let Some(until) = standing.allow_until.filter(|_| news && self.awake(now)) else { return Ok(()) };
+        let minutes = standing.used.as_secs() / 60;
+        let used = format!("{}h {}m", minutes / 60, minutes % 60);
+        self.context
+            .parts
+            .logs
+            .api(self.id(), format!("Quota warning: {used} awake are used; the app rests from {until} if it stays awake"));
+        self.note(EventKind::QuotaWarning, String::new(), json!({ "until": until })).await
     }
 
     /// Scales down what the plan does not allow: web comes first, then the order of the Procfile.

@@ -4,6 +4,7 @@
 
 mod account;
 pub mod callers;
+mod disk;
 pub mod gate;
 mod life;
 mod limits;
@@ -40,13 +41,14 @@ use crate::{
     clock::Clock,
     config::Config,
     domain::{
-        AppId, AppName, ConfigVars, DynoId, DynoName, DynoState, ProcessType, ReleaseId, Timestamp, Version, app::App, formation::Quantity,
-        quota, slug::Slug, user::Actor,
+        AppId, AppName, ConfigVars, DynoId, DynoName, DynoState, ProcessType, ReleaseId, Timestamp, Version, app::App, capacity::NoRoom,
+        formation::Quantity, quota, slug::Slug, user::Actor,
     },
     engine::{
         Container, Engine, EngineError, NetworkSpec, Usage,
         spec::{self, LABEL_APP, LABEL_KIND, NetworkFault, NetworkRange},
     },
+    host::{Host, Promise},
     logs::Logs,
     metrics::{Metrics, Point},
     plans::Plans,
@@ -70,6 +72,8 @@ pub struct AppStatus {
     /// While awake and idle: when it falls asleep if nothing comes.
     pub sleeps_at: Option<Timestamp>,
     pub quota: quota::Standing,
+    /// Four fifths of the quota are used.
+    pub quota_warning: bool,
 }
 
 /// The word on the pill.
@@ -119,6 +123,10 @@ pub enum DynoError {
     TooManyOfType { limit: u32, size: String },
     #[error("Cannot run more than {limit} {size} size process types at once. Scale another one to 0 first.")]
     TooManyTypes { limit: u32, size: String },
+    #[error("The app has used up its quota and rests until {until}. No dyno starts before.")]
+    Resting { until: Timestamp },
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     /// The new dynos did not come up; the old ones serve on where there were any.
     #[error("{0}")]
     DidNotBoot(String),
@@ -154,6 +162,8 @@ pub struct DynosParts {
     pub slugs: Slugs,
     /// Opens config snapshots.
     pub keys: Arc<KeyRing>,
+    /// What the machine can bear.
+    pub host: Host,
     /// What each app may use.
     pub plans: Plans,
     /// This server's own id: what its containers and networks are labelled with.
@@ -331,6 +341,25 @@ impl Dynos {
     /// Whether idle dynos can be paged out here: the host has swap, and the engine counts it.
     pub fn can_nap(&self) -> bool {
         self.context.has_swap()
+    }
+
+    /// Whether a dyno of the app may start now (a one-off, for example): not while the app rests, and
+    /// not when the machine is full. The promise is to be held as long as the dyno lives.
+    ///
+    /// # Errors
+    /// `Resting`, `NoRoom`.
+    pub fn may_start(&self, app: &App) -> Result<Promise, DynoError> {
+        let deny_until = self.status(app.id).and_then(|status| status.borrow().quota.deny_until);
+        if let Some(until) = deny_until {
+            return Err(DynoError::Resting { until });
+        }
+        Ok(self.context.parts.host.admit(self.context.parts.plans.of(app).memory_bytes)?)
+    }
+
+    /// The app of that name, from memory.
+    pub fn app_named(&self, name: &str) -> Option<AppId> {
+        let domain = &self.context.parts.config.options.apps_domain;
+        self.routes.find(&format!("{name}.{domain}")).map(|route| route.app)
     }
 
     /// The table the router reads.

@@ -32,7 +32,7 @@ impl Supervisor {
             Command::Scale { changes, by, reply } => answer(reply, self.scale(&changes, &by).await),
             Command::Restart(which, reply) => answer(reply, self.restart(&which).await),
             Command::Stop(which, reply) => answer(reply, self.stop(&which).await),
-            Command::Wake(reply) => answer(reply, self.wake().await.map_err(DynoError::from)),
+            Command::Wake(reply) => answer(reply, self.wake().await),
             Command::Forget(reply) => answer(reply, self.forget().await),
         }
     }
@@ -113,6 +113,11 @@ impl Supervisor {
             changed.push((process_type.clone(), *count));
         }
         self.check_plan(&wanted)?;
+        let count = |rows: &[(ProcessType, u32)]| rows.iter().map(|(_, count)| *count).sum::<u32>();
+        let more = count(&wanted).saturating_sub(self.formation.iter().map(|row| row.quantity).sum());
+        if more > 0 && self.awake(self.now()) {
+            self.context.parts.host.would_fit(self.plan.memory_bytes.saturating_mul(i64::from(more)))?;
+        }
         let now = self.now();
         self.context.parts.writer.set_quantities(self.id(), &changed, now).await?;
         let size = self.plan.size_word();
@@ -153,7 +158,13 @@ impl Supervisor {
         Ok(())
     }
 
-    async fn wake(&mut self) -> Result<(), StoreError> {
+    async fn wake(&mut self) -> Result<(), DynoError> {
+        if let Some(until) = self.account.resting(self.now()) {
+            return Err(DynoError::Resting { until });
+        }
+        if self.account.asleep() {
+            self.context.parts.host.would_fit(self.plan.memory_bytes)?;
+        }
         self.gate.touch();
         self.trouble = None;
         self.forgive();

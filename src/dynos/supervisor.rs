@@ -23,6 +23,7 @@ use crate::{
         crash,
         event::{EventKind, NewEvent},
         formation::{FormationRow, Quantity},
+        quota,
         user::Actor,
     },
     dynos::{
@@ -128,6 +129,8 @@ pub(super) struct Supervisor {
     pub(super) app: App,
     /// What the app may use; looked at anew in every turn.
     pub(super) plan: Arc<Plan>,
+    /// Most of the quota is used, and that was said.
+    pub(super) warned: bool,
     pub(super) gate: Arc<Gate>,
     pub(super) setting: Setting,
     pub(super) account: Account,
@@ -170,6 +173,7 @@ impl Supervisor {
             account: Account::new(app.id),
             plan: context.parts.plans.of(&app),
             paged: None,
+            warned: false,
             context,
             app,
             gate: gate.clone(),
@@ -221,6 +225,9 @@ impl Supervisor {
 
     async fn begin(&mut self, found: Vec<Container>) -> Result<(), StoreError> {
         self.account.load(&self.context, &self.plan, self.now()).await?;
+        self.account.see_pool(&self.context, &self.plan, &self.app, self.now()).await?;
+        // Said by the server before.
+        self.warned = quota::nearly_used(&self.plan, self.account.standing(&self.plan, self.now()).used);
         // The plan may have changed while no server ran.
         if self.plan.quota != QuotaKind::Daily {
             self.account.reconsider_rest(&self.context, &self.plan, self.now()).await?;
@@ -372,7 +379,11 @@ impl Supervisor {
     /// No web dyno came up: everything rests until the next request or release may try again.
     async fn start_failed(&mut self, failure: Failure) -> Result<(), StoreError> {
         let failures = self.trouble.as_ref().map_or(0, |trouble| trouble.failures) + 1;
-        let refusal = if failure.platform { Refusal::Platform } else { Refusal::Crashed };
+        let refusal = match (failure.no_room, failure.platform) {
+            (true, _) => Refusal::NoRoom,
+            (false, true) => Refusal::Platform,
+            (false, false) => Refusal::Crashed,
+        };
         self.trouble = Some(Trouble { failures, until: self.now() + crash::back_off(failures), refusal });
         self.answer_rollout(|| Err(DynoError::DidNotBoot(failure.why.clone())));
         self.account.set_asleep(&self.context, true, &self.gate).await

@@ -48,6 +48,7 @@ impl Supervisor {
         self.settle_rest(now).await?;
         self.settle_sleep(now).await?;
         self.settle_quota(now).await?;
+        self.settle_warning(now).await?;
         let actions = self.decide(now);
         let starts = self.take_down(&actions);
         self.set_gate(now);
@@ -250,6 +251,7 @@ impl Supervisor {
             name: dyno.name.clone(),
             gate: self.gate.clone(),
             stop,
+            promise: None,
             reports: self.reports.clone(),
         };
         self.dynos.insert(dyno.id, dyno);

@@ -12,7 +12,7 @@ impl AppStatus {
     /// Before the first turn.
     pub(super) fn unknown(now: Timestamp) -> AppStatus {
         let quota = quota::Standing { used: std::time::Duration::ZERO, allow_until: None, deny_until: None };
-        AppStatus { phase: AppPhase::Blank, since: now, dynos: Vec::new(), sleeps_at: None, quota }
+        AppStatus { phase: AppPhase::Blank, since: now, dynos: Vec::new(), sleeps_at: None, quota, quota_warning: false }
     }
 }
 
@@ -32,6 +32,7 @@ impl Supervisor {
             dynos: self.dyno_views(now),
             sleeps_at: self.sleeps_at(phase, now),
             quota: self.account.standing(&self.plan, now),
+            quota_warning: self.warned,
         }
     }
 

@@ -306,6 +306,13 @@ impl Engine for Docker {
         }
     }
 
+    async fn written(&self, id: ContainerId) -> EngineResult<u64> {
+        let options = query::InspectContainerOptionsBuilder::new().size(true).build();
+        let asked = self.client.inspect_container(&id.0, Some(options));
+        let found = absent_is_none(within(SLOW, "measure", Subject::Container, asked).await)?.ok_or(EngineError::NoSuchContainer)?;
+        Ok(found.size_rw.and_then(|size| u64::try_from(size).ok()).unwrap_or(0))
+    }
+
     async fn put_archive(&self, id: ContainerId, path: PathBuf, tar: ByteStream) -> EngineResult<()> {
         self.must_look(&id).await?;
         archive::put(&self.client, &id, &path, tar).await

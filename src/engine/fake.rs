@@ -66,6 +66,7 @@ pub enum Call {
     Logs,
     Usage,
     Reclaim,
+    Written,
     PutArchive,
     GetArchive,
     HasImage,
@@ -477,6 +478,14 @@ impl Engine for FakeEngine {
         });
         self.changed();
         Ok(true)
+    }
+
+    async fn written(&self, id: ContainerId) -> EngineResult<u64> {
+        self.enter(Call::Written)?;
+        let cell = self.known(&id)?;
+        let whole = cell.files().size();
+        let image = self.world().images.get(&cell.spec.image.0).map_or(0, |image| image.files.size());
+        Ok(whole.saturating_sub(image))
     }
 
     async fn put_archive(&self, id: ContainerId, path: PathBuf, tar: ByteStream) -> EngineResult<()> {

@@ -161,6 +161,9 @@ pub trait Engine: Send + Sync + 'static {
     /// it cannot be done here (no swap, cgroup files out of reach, or the container has ended).
     async fn reclaim(&self, id: ContainerId) -> EngineResult<bool>;
 
+    /// Bytes a container wrote to its own file system (not to mounts).
+    async fn written(&self, id: ContainerId) -> EngineResult<u64>;
+
     /// Unpacks a tar stream (uncompressed) at `path`, a folder that exists, inside a container that
     /// was created. Owners in the tar count. An entry `cache/` put at `/` sets the owner of a cache volume.
     async fn put_archive(&self, id: ContainerId, path: PathBuf, tar: ByteStream) -> EngineResult<()>;

@@ -187,7 +187,8 @@ impl From<DynoError> for Fault {
             DynoError::NoSuchDyno => Fault::not_found("dyno"),
             DynoError::NoSuchApp => Fault::not_found("app"),
             DynoError::TooManyOfType { .. } | DynoError::TooManyTypes { .. } => Fault::invalid(message),
-            DynoError::DidNotBoot(_) | DynoError::Superseded(_) => Fault::unavailable(message),
+            DynoError::Resting { .. } => Fault::invalid(message),
+            DynoError::NoRoom(_) | DynoError::DidNotBoot(_) | DynoError::Superseded(_) => Fault::unavailable(message),
             DynoError::Engine(error) => Fault::internal(&error),
             DynoError::Network(error) => Fault::internal(&error),
             DynoError::Store(error) => error.into(),
@@ -219,6 +220,7 @@ impl From<BuildError> for Fault {
             | BuildError::Silent(_)
             | BuildError::SlugTooLarge(_) => Fault::invalid(message),
             BuildError::TooLarge(_) => Fault { status: StatusCode::PAYLOAD_TOO_LARGE, ..Fault::invalid(message) },
+            BuildError::NoRoom(_) => Fault::unavailable(message),
             BuildError::AlreadyUploaded | BuildError::Cancelled => Fault::conflict(message),
             BuildError::Engine(error) => Fault::internal(&error),
             BuildError::Slug(error) => Fault::internal(&error),

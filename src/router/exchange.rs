@@ -75,6 +75,7 @@ impl Stop {
             Refusal::BootTimeout => Stop::code(ErrorCode::H20),
             Refusal::Backlog => Stop::code(ErrorCode::H11),
             Refusal::Crowded => Stop::code(ErrorCode::H22),
+            Refusal::NoRoom => Stop { page: Page::Full, ..Stop::code(ErrorCode::H99) },
             Refusal::Platform => Stop::code(ErrorCode::H99),
         }
     }

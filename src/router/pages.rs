@@ -38,6 +38,8 @@ pub enum Page {
     NoWeb,
     /// Too many wait already, or the start takes too long.
     Busy,
+    /// The machine has no room for another dyno.
+    Full,
     /// The platform's own fault.
     Platform,
     BadRequest,
@@ -63,6 +65,7 @@ impl Page {
             Page::Waking { .. } => Some(REFRESH.into()),
             Page::Busy => Some(10),
             Page::Platform => Some(30),
+            Page::Full => Some(60),
             Page::Maintenance => Some(300),
             Page::Resting { until, now } => Some(until.since(now).as_secs().max(1)),
             Page::NoSuchApp | Page::AppError | Page::Blank | Page::NoWeb | Page::BadRequest => None,
@@ -130,6 +133,14 @@ impl Page {
                     "Error del servidor",
                     "El servidor no pudo arrancar esta app.",
                     "Su dueño encuentra la razón en los registros (logs).",
+                ),
+            ),
+            Page::Full => (
+                Words::new("The server is full", "It has no room to start this app now.", "Please try again in a minute."),
+                Words::new(
+                    "El servidor está lleno",
+                    "Ahora no tiene sitio para arrancar esta app.",
+                    "Inténtalo de nuevo dentro de un minuto.",
                 ),
             ),
             Page::BadRequest => (

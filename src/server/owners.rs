@@ -19,6 +19,7 @@ use crate::{
     dynos::{Dynos, DynosParts},
     egress::Egress,
     engine::Engine,
+    host::Host,
     http::ClientAddress,
     logs::{
         Logs,
@@ -65,6 +66,7 @@ pub struct Owners {
     pub drains: Drains,
     pub slugs: Slugs,
     pub plans: Plans,
+    pub host: Host,
     pub instance: String,
 }
 
@@ -97,6 +99,7 @@ impl Owners {
         let Ground { config, clock, tasks, reader, writer, engine, keys, egress, logs, instance } = ground;
         let idle_after = config.options.idle_after.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.1, 31_536_000.0)));
         let plans = Plans::new(reader.clone(), writer.clone(), clock.clone(), idle_after);
+        let host = Host::new(&config);
         let slugs = Slugs::new(config.options.data_dir.clone(), engine.clone(), &instance);
         let dynos = Dynos::new(DynosParts {
             config: config.clone(),
@@ -108,6 +111,7 @@ impl Owners {
             logs: logs.clone(),
             slugs: slugs.clone(),
             keys: keys.clone(),
+            host: host.clone(),
             plans: plans.clone(),
             instance: instance.as_str().into(),
         });
@@ -140,6 +144,7 @@ impl Owners {
             slugs: slugs.clone(),
             releases: releases.clone(),
             plans: plans.clone(),
+            host: host.clone(),
             root: config.options.data_dir.clone(),
         });
         let accounts = Accounts::new(reader.clone(), writer.clone(), clock.clone(), keys);
@@ -154,10 +159,28 @@ impl Owners {
             plans: plans.clone(),
             stack: config.stack_name(),
         });
-        Owners { config, clock, tasks, reader, accounts, apps, builder, releases, dynos, egress, logs, drains, slugs, plans, instance }
+        Owners {
+            config,
+            clock,
+            tasks,
+            reader,
+            accounts,
+            apps,
+            builder,
+            releases,
+            dynos,
+            egress,
+            logs,
+            drains,
+            slugs,
+            plans,
+            host,
+            instance,
+        }
     }
 
-    /// In this order: drains miss no line of what follows, plans are known before a dyno is judged by one, dynos are adopted before anything could start one, releases that were cut off
+    /// In this order: drains miss no line of what follows, plans are known before a dyno is judged by
+    /// one, dynos are adopted before anything could start one, releases that were cut off
     /// are brought to an end before builds could make new ones.
     ///
     /// # Errors
@@ -186,6 +209,11 @@ impl Owners {
                     tracing::warn!(%error, "what dynos use is not known this time");
                 }
             }
+        }));
+        let dynos = self.dynos.clone();
+        self.tasks.spawn(every(Duration::from_secs(300), Activator::new(), move || {
+            let dynos = dynos.clone();
+            async move { dynos.check_disks().await }
         }));
         let accounts = self.accounts.clone();
         self.tasks.spawn(every(Duration::from_secs(3600), Activator::new(), move || {
@@ -261,6 +289,7 @@ impl Owners {
             apps: self.apps.clone(),
             builder: self.builder.clone(),
             plans: self.plans.clone(),
+            host: self.host.clone(),
             instance: self.instance.clone(),
         };
         admin::serve(door, &data.join(admin::SOCKET), &self.tasks).context("The admin socket cannot be made")

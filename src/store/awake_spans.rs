@@ -1,7 +1,12 @@
 //! The table `awake_spans`: when an app was awake.
 
+use std::time::Duration;
+
 use crate::{
-    domain::{AppId, Timestamp, quota::Span},
+    domain::{
+        AppId, Timestamp, UserId,
+        quota::{Pool, Span},
+    },
     store::{Reader, StoreError, Writer},
 };
 
@@ -21,7 +26,45 @@ impl Reader {
     }
 }
 
+impl Reader {
+    /// What the account's apps took out of its monthly pool since the month began. Apps with a plan
+    /// of their own that has no pool do not count.
+    pub async fn pool(&self, owner: UserId, month: Timestamp, now: Timestamp) -> Result<Pool, StoreError> {
+        let row = sqlx::query!(
+            r#"select coalesce(sum(max(0, min(coalesce(s.ended_at, ?3), ?3) - max(s.started_at, ?2))), 0) as "used!: i64",
+                      count(*) filter (where s.ended_at is null) as "running!: u32",
+                      (select coalesce(max(used_ms), 0) from pool_debts where user_id = ?1 and month = ?2) as "debt!: i64"
+               from awake_spans s join apps a on a.id = s.app_id
+                    left join app_plans o on o.app_id = a.id left join plans p on p.name = o.plan
+               where a.owner_id = ?1 and (s.ended_at is null or s.ended_at > ?2) and coalesce(p.quota, 'monthly') = 'monthly'"#,
+            owner,
+            month,
+            now
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(Pool { used: Duration::from_millis(u64::try_from(row.used + row.debt).unwrap_or(0)), running: row.running })
+    }
+}
+
 impl Writer {
+    /// Before an app goes: what it took out of its account's pool this month stays taken.
+    pub async fn keep_pool_debt(&self, app: AppId, month: Timestamp, now: Timestamp) -> Result<(), StoreError> {
+        sqlx::query!(
+            "insert into pool_debts (user_id, month, used_ms)
+             select a.owner_id, ?2, coalesce((select sum(max(0, min(coalesce(s.ended_at, ?3), ?3) - max(s.started_at, ?2)))
+                                              from awake_spans s where s.app_id = a.id and (s.ended_at is null or s.ended_at > ?2)), 0)
+             from apps a where a.id = ?1
+             on conflict (user_id, month) do update set used_ms = used_ms + excluded.used_ms",
+            app,
+            month,
+            now
+        )
+        .execute(self.pool())
+        .await?;
+        Ok(())
+    }
+
     /// Begins a span; one that is open already goes on.
     pub async fn begin_awake_span(&self, app: AppId, now: Timestamp) -> Result<(), StoreError> {
         sqlx::query!(

@@ -67,6 +67,7 @@ fn entry(cx: &Cx, event: Event) -> Entry {
         EventKind::Scale => ("layers", "", cx.t1("did-scale", "formation", formation_text(&event.detail))),
         EventKind::Wake => ("sun", "ok", cx.t("did-wake")),
         EventKind::Sleep => ("moon", "sleep", cx.t("did-sleep")),
+        EventKind::QuotaWarning => ("clock", "", cx.t("did-quota-warning")),
         EventKind::Rest => ("moon", "sleep", cx.t("did-rest")),
         EventKind::Crash => ("circle-x", "bad", cx.t1("did-crash", "dyno", word("dyno"))),
         EventKind::Rename => ("pencil", "", cx.t1("did-rename", "name", word("name"))),

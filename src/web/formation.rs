@@ -97,6 +97,7 @@ pub async fn resources(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Vi
     let dynos = status.iter().flat_map(|status| &status.dynos).map(|view| dyno(&cx, view)).collect();
     let plan = web.plans.of(&app);
     let values = [
+        ("plan", &*plan.name),
         ("memory", &*lang::mebibytes(plan.memory_bytes)),
         ("types", &plan.process_types.to_string()),
         ("dynos", &plan.dynos_per_type.to_string()),

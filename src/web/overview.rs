@@ -43,6 +43,7 @@ struct OverviewPage {
     asleep: bool,
     crash: Option<String>,
     resting: Option<String>,
+    quota_warning: Option<String>,
     build: Option<BuildView>,
     awake: Awake,
     release: Option<ReleaseView>,
@@ -76,6 +77,7 @@ pub async fn overview(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Vie
         blank,
         asleep: phase == Some(AppPhase::Asleep),
         crash: if phase == Some(AppPhase::Crashed) { Some(why_crashed(&web, &cx, &app).await?) } else { None },
+        quota_warning: status.as_ref().and_then(|status| quota_warning(&cx, status, &cx.now)),
         resting: status.as_ref().and_then(|status| resting(&cx, status)),
         build: building.as_ref().map(|build| BuildView::of(&cx, build)),
         awake: state::awake(&web, &cx, &app, status.as_ref()).await?,
@@ -93,6 +95,12 @@ pub async fn overview(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Vie
         cx,
     };
     Ok(page(StatusCode::OK, &overview))
+}
+
+/// When it runs out, while most of it is used.
+fn quota_warning(cx: &Cx, status: &AppStatus, now: &Timestamp) -> Option<String> {
+    let until = status.quota.allow_until.filter(|_| status.quota_warning)?;
+    Some(cx.t1("quota-warning-text", "left", lang::hours(until.since(*now))))
 }
 
 fn resting(cx: &Cx, status: &AppStatus) -> Option<String> {

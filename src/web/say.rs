@@ -65,6 +65,8 @@ pub fn dyno(lang: Lang, error: &DynoError) -> Option<String> {
         DynoError::TooManyOfType { limit, size } => lang.with("scale-limit", &[("n", &limit.to_string()), ("size", size)]),
         DynoError::TooManyTypes { limit, size } => lang.with("scale-types", &[("n", &limit.to_string()), ("size", size)]),
         DynoError::NoSuchProcessType(_) => lang.t("scale-unknown"),
+        DynoError::Resting { until } => lang.with("dyno-rests", &[("until", &until.to_string())]),
+        DynoError::NoRoom(why) => why.to_string(),
         DynoError::DidNotBoot(why) => why.clone(),
         _ => return None,
     })
@@ -87,6 +89,7 @@ pub fn build(lang: Lang, error: &BuildError) -> Option<String> {
         BuildError::NotUploaded => lang.t("upload-missing"),
         BuildError::TooLarge(limit) => lang.with("upload-large", &[("limit", &limit.to_string())]),
         BuildError::Rejected(sentence) => sentence.clone(),
+        BuildError::NoRoom(why) => why.to_string(),
         _ => return None,
     })
 }

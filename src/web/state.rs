@@ -52,7 +52,10 @@ pub struct Awake {
     pub label: String,
     /// Awake time that counts, `13 h 12 m`.
     pub used: String,
+    /// False: the plan has no quota, so there is nothing to say of a limit.
+    pub has_quota: bool,
     pub limit: String,
+    /// What is left, as a sentence.
     pub left: String,
     pub percent: String,
     /// Moments below the strip; the last is now.
@@ -67,6 +70,7 @@ pub struct Tick {
 
 impl Awake {
     fn of(cx: &Cx, plan: &Plan, spans: &[Span], used: Duration) -> Awake {
+        let whole_quota = plan.quota_time().unwrap_or(plan.quota_window);
         let (from, whole) = (cx.now - WINDOW, WINDOW.as_secs_f64());
         let share = |span: Duration| span.as_secs_f64() / whole * 100.0;
         let shown = spans.iter().map(|span| (span.from.max(from), span.to.unwrap_or(cx.now).min(cx.now))).filter(|(a, b)| b > a);
@@ -80,9 +84,12 @@ impl Awake {
             bars,
             label: cx.lang.with("strip-label", &[("awake", &lang::hours(awake)), ("asleep", &lang::hours(WINDOW.saturating_sub(awake)))]),
             used: lang::hours(used),
-            limit: lang::hours(plan.awake_limit),
-            left: lang::hours(plan.awake_limit.saturating_sub(used)),
-            percent: format!("{:.1}", (used.as_secs_f64() / plan.awake_limit.as_secs_f64() * 100.0).min(100.0)),
+            has_quota: plan.quota_time().is_some(),
+            limit: lang::hours(whole_quota),
+            left: cx
+                .lang
+                .with("quota-left", &[("left", &lang::hours(whole_quota.saturating_sub(used))), ("rest", &lang::hours(plan.rest))]),
+            percent: format!("{:.1}", (used.as_secs_f64() / whole_quota.as_secs_f64() * 100.0).min(100.0)),
             ticks: (0..24).step_by(4).map(|hours| Tick { at: tick(hours), text: lang::clock_time(tick(hours)) }).collect(),
         }
     }

@@ -387,6 +387,17 @@ pub mod cases {
         assert_eq!(missing, Some(EngineError::NoSuchPath("/app/none".to_owned())));
     }
 
+    pub async fn what_is_written_is_measured(bench: Bench) {
+        let id = bench.create("true").await;
+        let before = bench.engine.written(id.clone()).await.unwrap();
+        let tar = tar_of(&[("file", &[7; 3_000_000])]);
+        bench.engine.put_archive(id.clone(), "/app".into(), bytes(tar)).await.unwrap();
+        let written = bench.engine.written(id.clone()).await.unwrap() - before;
+        assert!((2_900_000..4_000_000).contains(&written), "{written}");
+        bench.engine.remove(id.clone()).await.unwrap();
+        assert_eq!(bench.engine.written(id).await, Err(EngineError::NoSuchContainer));
+    }
+
     pub async fn an_archive_that_breaks_off_or_leaves_its_folder_is_refused(bench: Bench) {
         let id = bench.create("true").await;
         let broken = bytes(tar_of(&[("a", b"1")])).chain(stream::iter([Err(std::io::Error::other("limit reached"))])).boxed();
@@ -494,6 +505,7 @@ macro_rules! contract_suite {
             stdout_and_stderr_are_told_apart_and_long_lines_are_whole,
             output_is_followed_while_it_runs,
             files_go_in_and_come_out,
+            what_is_written_is_measured,
             an_archive_that_breaks_off_or_leaves_its_folder_is_refused,
             an_assembly_becomes_an_image,
             a_container_with_variables_never_becomes_an_image,

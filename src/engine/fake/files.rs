@@ -81,6 +81,11 @@ impl Files {
         self.0.insert(path.to_owned(), Entry { header, link: None, content });
     }
 
+    /// Bytes of all files.
+    pub(super) fn size(&self) -> u64 {
+        self.0.values().map(|entry| entry.content.len() as u64).sum()
+    }
+
     pub(super) fn content(&self, path: &Path) -> Option<Bytes> {
         self.0.get(path).map(|entry| entry.content.clone())
     }

@@ -9,6 +9,7 @@ use siesta::{
     domain::{AppId, AppName, ConfigKey, DynoState, Plan, Timestamp, UserId, slug::Slug, user::Actor},
     dynos::{AppPhase, AppStatus, Dynos, Entry, Gate, Lease, Refusal},
     engine::fake::FakeEngine,
+    host::Host,
     logs::{Filter, Logs},
     plans::Plans,
     releases::{Release, ReleaseError, Releases},
@@ -28,6 +29,10 @@ pub struct Machine {
     pub clock: ManualClock,
     pub plan: Plan,
     pub boot_timeout: Duration,
+    /// What a dyno may write.
+    pub dyno_disk_bytes: u64,
+    /// Flags of `siesta serve`.
+    pub flags: Vec<&'static str>,
     pub by: Actor,
 }
 
@@ -39,6 +44,7 @@ pub struct World {
     pub releases: Releases,
     pub apps: Apps,
     pub plans: Plans,
+    pub host: Host,
     pub tasks: Tasks,
     pub engine: FakeEngine,
     pub clock: ManualClock,
@@ -58,14 +64,17 @@ impl Machine {
             clock,
             plan: Plan::free(),
             boot_timeout: Duration::from_secs(60),
+            dyno_disk_bytes: 1 << 30,
+            flags: Vec::new(),
             by: Actor { id: UserId::new(), email: "ana@example.org".parse().expect("an address") },
         }
     }
 
     /// Starts the server: the first time on an empty database.
     pub async fn serve(&self) -> World {
-        let mut config = house::config(self.folder.path(), &[]);
+        let mut config = house::config(self.folder.path(), &self.flags);
         config.limits.boot_timeout = self.boot_timeout;
+        config.limits.dyno_disk_bytes = self.dyno_disk_bytes;
         let ground = house::ground(config, Arc::new(self.clock.clone()), Arc::new(self.engine.clone()), INSTANCE).await;
         ground.writer.save_plan(&self.plan, self.clock.now()).await.expect("a plan");
         insert_user(&ground.writer, &self.by).await;
@@ -74,9 +83,9 @@ impl Machine {
         owners.plans.load().await.expect("plans");
         owners.dynos.start().await.expect("dynos start");
         owners.releases.start().await.expect("releases start");
-        let Owners { reader, logs, dynos, releases, apps, plans, tasks, .. } = owners;
+        let Owners { reader, logs, dynos, releases, apps, plans, host, tasks, .. } = owners;
         let (engine, clock, by) = (self.engine.clone(), self.clock.clone(), self.by.clone());
-        World { reader, logs, dynos, releases, apps, plans, tasks, engine, clock, by, _folder: self.folder.clone() }
+        World { reader, logs, dynos, releases, apps, plans, host, tasks, engine, clock, by, _folder: self.folder.clone() }
     }
 }
 
