@@ -1,4 +1,6 @@
-//! Owns apps: create, rename, maintenance, destroy.
+//! Owns apps: create, rename, maintenance, hand over, destroy.
+
+mod transfers;
 
 use std::sync::Arc;
 
@@ -21,7 +23,7 @@ use crate::{
     store::{Reader, StoreError, Writer, apps::NewApp},
 };
 
-pub use crate::domain::app::App;
+pub use crate::domain::app::{App, Transfer};
 
 /// Names tried for an app that was given none.
 const GENERATED_NAMES: usize = 10;
@@ -34,6 +36,12 @@ pub enum AppError {
     NameTaken,
     #[error("Couldn't find that app.")]
     NoSuchApp,
+    #[error("Couldn't find that app transfer.")]
+    NoSuchTransfer,
+    #[error("A transfer of this app waits already. Cancel it first.")]
+    TransferWaits,
+    #[error("The app belongs to that account already.")]
+    SameOwner,
     #[error("You've reached the limit of {0} apps of your plan. Delete an app to make room.")]
     TooMany(u32),
     #[error(transparent)]
@@ -122,6 +130,11 @@ impl Apps {
     /// Switches a feature on or off; so already is fine.
     pub async fn set_feature(&self, app: AppId, feature: Feature, enabled: bool) -> Result<(), AppError> {
         Ok(self.parts.writer.set_app_feature(app, feature, enabled, self.parts.clock.now()).await?)
+    }
+
+    /// What clients named as its buildpacks; builds detect by themselves.
+    pub async fn set_buildpacks(&self, app: AppId, buildpacks: &[String]) -> Result<(), AppError> {
+        Ok(self.parts.writer.set_buildpacks(app, buildpacks).await?)
     }
 
     /// Cancels its builds, stops its dynos, removes rows, files, images, network and cache. The rows

@@ -30,7 +30,9 @@ pub mod accounts;
 pub mod admin;
 pub mod apps;
 pub mod builder;
+pub mod domains;
 pub mod dynos;
+pub mod pipelines;
 pub mod plans;
 pub mod releases;
 

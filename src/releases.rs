@@ -115,13 +115,22 @@ impl Releases {
     /// waits for that. A release that does not boot is still the current one only when nothing
     /// served before; otherwise the old one goes on serving and this one is marked failed.
     pub async fn deploy(&self, app: AppId, slug: Slug, label: &str, by: &Actor) -> Result<Release, ReleaseError> {
+        self.put_live(app, slug, (Cause::Deploy(label.to_owned()), label), by).await
+    }
+
+    /// The same with a slug that another app ran: `Promote tienda-staging v12 1a2b3c4d`.
+    pub async fn promote(&self, app: AppId, slug: Slug, from: &str, by: &Actor) -> Result<Release, ReleaseError> {
+        self.put_live(app, slug, (Cause::Promote(from.to_owned()), from), by).await
+    }
+
+    async fn put_live(&self, app: AppId, slug: Slug, (cause, label): (Cause, &str), by: &Actor) -> Result<Release, ReleaseError> {
         let mut draft = self.parts.writer.draft_release(app).await?;
         let (_, config) = draft.current().await?.ok_or(ReleaseError::NoSuchApp)?;
         let change = Change {
-            cause: Cause::Deploy(label.to_owned()),
+            event: Some(event(EventKind::Deploy, by, json!({ "commit": label }))),
+            cause,
             slug: NewSlug::New(&slug),
             vars: self.open(&config)?,
-            event: Some(event(EventKind::Deploy, by, json!({ "commit": label }))),
             status: ReleaseStatus::Pending,
         };
         let release = self.commit(draft, change, by).await?;

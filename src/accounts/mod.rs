@@ -146,6 +146,13 @@ impl Accounts {
         Ok(user)
     }
 
+    /// The name of the person, at most 100 characters; empty: none.
+    pub async fn set_name(&self, user: UserId, name: &str) -> Result<User, AccountError> {
+        let name: String = name.trim().chars().filter(|c| !c.is_control()).take(100).collect();
+        self.writer.set_name(user, &name, self.clock.now()).await?;
+        self.reader.user(user).await?.ok_or(AccountError::NoSuchUser)
+    }
+
     /// `en`, `es` or None: follow the browser. Anything else counts as None.
     pub async fn set_language(&self, user: UserId, language: Option<&str>) -> Result<(), AccountError> {
         let language = language.filter(|known| ["en", "es"].contains(known));

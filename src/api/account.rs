@@ -2,6 +2,7 @@
 
 use axum::extract::{Path, State};
 use http::Method;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
@@ -13,10 +14,16 @@ use crate::{
 pub fn routes() -> Vec<Route> {
     vec![
         Route::new(Method::GET, "/account", show),
+        Route::new(Method::PATCH, "/account", update),
         Route::new(Method::GET, "/account/rate-limits", rate_limit),
+        Route::new(Method::GET, "/account/features/{feature}", no_feature),
+        Route::new(Method::POST, "/account/keys", no_ssh),
+        Route::new(Method::DELETE, "/account/keys/{key}", no_key),
         Route::new(Method::GET, "/account/features", empty),
         Route::new(Method::GET, "/account/keys", empty),
         Route::new(Method::GET, "/users/{account}", show_named),
+        Route::new(Method::PATCH, "/users/{account}", update_named),
+        Route::new(Method::GET, "/oauth/sessions", empty),
         Route::new(Method::GET, "/teams", empty),
         Route::new(Method::GET, "/spaces", empty),
         Route::new(Method::GET, "/oauth/clients", empty),
@@ -60,6 +67,52 @@ async fn show(CurrentUser(user): CurrentUser) -> Json<Value> {
 async fn show_named(CurrentUser(user): CurrentUser, Path(named): Path<String>) -> Result<Json<Value>, Fault> {
     require_self(&user, &named)?;
     Ok(Json(shape(&user)))
+}
+
+#[derive(Deserialize)]
+struct Changes {
+    /// Absent: as it was; null: none.
+    #[serde(default, with = "maybe")]
+    name: Option<Option<String>>,
+}
+
+/// An absent field and a null one are two things.
+mod maybe {
+    use serde::{Deserialize, Deserializer};
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+        Option::<String>::deserialize(deserializer).map(Some)
+    }
+}
+
+async fn update(State(api): State<Api>, CurrentUser(user): CurrentUser, Json(changes): Json<Changes>) -> Result<Json<Value>, Fault> {
+    let user = match changes.name {
+        Some(name) => api.accounts.set_name(user.id, name.as_deref().unwrap_or_default()).await?,
+        None => user,
+    };
+    Ok(Json(shape(&user)))
+}
+
+async fn update_named(
+    State(api): State<Api>,
+    CurrentUser(user): CurrentUser,
+    Path(named): Path<String>,
+    changes: Json<Changes>,
+) -> Result<Json<Value>, Fault> {
+    require_self(&user, &named)?;
+    update(State(api), CurrentUser(user), changes).await
+}
+
+async fn no_feature(_: CurrentUser) -> Fault {
+    Fault::not_found("feature")
+}
+
+async fn no_ssh(_: CurrentUser) -> Fault {
+    Fault::invalid("There is no SSH on this server: git goes over https, with an API key as the password. No key is needed.")
+}
+
+async fn no_key(_: CurrentUser) -> Fault {
+    Fault::not_found("key")
 }
 
 async fn rate_limit(CurrentUser(user): CurrentUser, State(api): State<Api>) -> Json<Value> {

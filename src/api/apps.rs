@@ -36,7 +36,8 @@ pub fn stack_reference(name: &str) -> Value {
     json!({ "id": id_of("stack", name), "name": name })
 }
 
-async fn shape(api: &Api, app: &App) -> Result<Value, Fault> {
+/// An app as clients see it.
+pub async fn shape(api: &Api, app: &App) -> Result<Value, Fault> {
     let release = match app.current_release_id {
         Some(id) => api.reader.release(id).await?,
         None => None,

@@ -29,7 +29,7 @@ fn shape(app: &App, feature: Feature, enabled_at: Option<Timestamp>) -> Value {
         "display_name": feature.as_str(),
         "doc_url": "",
         "enabled": enabled_at.is_some(),
-        "feedback_email": null,
+        "feedback_email": "",
         "id": id_of(feature),
         "name": feature.as_str(),
         "state": "public",

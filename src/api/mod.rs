@@ -8,6 +8,7 @@ mod account;
 mod app_features;
 mod apps;
 mod authorizations;
+mod buildpacks;
 mod builds;
 mod capability;
 mod catalog;
@@ -21,12 +22,15 @@ mod limit;
 mod log_drains;
 mod log_sessions;
 mod paging;
+mod pipelines;
 mod quota;
 mod reference;
 mod releases;
 mod render;
 mod slugs;
+mod sni_endpoints;
 mod sources;
+mod transfers;
 mod warning;
 
 use std::sync::Arc;
@@ -47,9 +51,11 @@ use crate::{
     builder::Builder,
     clock::Clock,
     config::Config,
+    domains::Domains,
     dynos::Dynos,
     http::{Fault, authenticate_token, request_id},
     logs::{Logs, drains::Drains},
+    pipelines::Pipelines,
     plans::Plans,
     releases::Releases,
     store::Reader,
@@ -69,6 +75,8 @@ pub struct ApiParts {
     pub accounts: Accounts,
     pub apps: Apps,
     pub builder: Builder,
+    pub domains: Domains,
+    pub pipelines: Pipelines,
     pub releases: Releases,
     pub dynos: Dynos,
     pub logs: Logs,
@@ -118,6 +126,9 @@ impl FromRef<Api> for Arc<Config> {
     }
 }
 
+/// Addresses that need no token: they hold a secret themselves, or tell what everybody may know.
+const OPEN: [&str; 3] = ["/streams/", "/sources/", "/buildpacks/"];
+
 /// Who may call a route.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Access {
@@ -148,7 +159,7 @@ impl Route {
 
     pub fn access(&self) -> Access {
         match self.path {
-            path if path.starts_with("/streams/") || path.starts_with("/sources/") => Access::Capability,
+            path if OPEN.iter().any(|prefix| path.starts_with(prefix)) => Access::Capability,
             path if path.starts_with("/apps/{app}") => Access::App,
             _ => Access::Account,
         }
@@ -163,6 +174,7 @@ pub fn routes() -> Vec<Route> {
         features::routes(),
         apps::routes(),
         authorizations::routes(),
+        buildpacks::routes(),
         builds::routes(),
         catalog::routes(),
         collaborators::routes(),
@@ -172,10 +184,13 @@ pub fn routes() -> Vec<Route> {
         formation::routes(),
         log_drains::routes(),
         log_sessions::routes(),
+        pipelines::routes(),
         quota::routes(),
         releases::routes(),
         slugs::routes(),
+        sni_endpoints::routes(),
         sources::routes(),
+        transfers::routes(),
     ]
     .into_iter()
     .flatten()
@@ -212,5 +227,5 @@ pub fn is_api_request(parts: &Parts, config: &Config) -> bool {
         || text(header::ACCEPT).starts_with("application/vnd.heroku+json")
         || of_api(config.dashboard_host())
         || of_api(&config.options.apps_domain)
-        || ["/streams/", "/sources/"].iter().any(|prefix| parts.uri.path().starts_with(prefix))
+        || OPEN.iter().any(|prefix| parts.uri.path().starts_with(prefix))
 }

@@ -1,6 +1,6 @@
 //! The name of an app: Heroku's rule, our reserved words, and names for those who give none.
 
-use crate::domain::{AppId, ReleaseId, Timestamp, UserId};
+use crate::domain::{AppId, ReleaseId, Timestamp, TransferId, UserId};
 use std::{fmt, str::FromStr};
 
 /// Names that could be taken for a part of the platform, or that mail and browsers treat specially.
@@ -213,6 +213,22 @@ pub struct App {
     pub stack: String,
     pub current_release_id: Option<ReleaseId>,
     pub released_at: Option<Timestamp>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// An app on its way to another owner.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Transfer {
+    pub id: TransferId,
+    pub app_id: AppId,
+    pub app_name: AppName,
+    pub owner_id: UserId,
+    pub owner_email: String,
+    pub recipient_id: UserId,
+    pub recipient_email: String,
+    /// `pending`, `accepted` or `declined`.
+    pub state: String,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }

@@ -51,6 +51,8 @@ pub enum Cause {
         removed: Vec<ConfigKey>,
     },
     Rollback(Version),
+    /// The app, release and commit that a slug was promoted from.
+    Promote(String),
 }
 
 impl fmt::Display for Cause {
@@ -63,6 +65,7 @@ impl fmt::Display for Cause {
             Cause::Config { set, removed } if removed.is_empty() => write!(f, "Set {} config vars", join(set)),
             Cause::Config { set, removed } if set.is_empty() => write!(f, "Remove {} config vars", join(removed)),
             Cause::Config { set, removed } => write!(f, "Set {}, remove {} config vars", join(set), join(removed)),
+            Cause::Promote(from) => write!(f, "Promote {from}"),
             Cause::Rollback(version) => write!(f, "Rollback to {version}"),
         }
     }

@@ -198,6 +198,8 @@ struct Registered {
     handle: Handle,
     name: AppName,
     maintenance: bool,
+    /// Host names besides the one below the apps domain.
+    domains: Vec<String>,
 }
 
 /// The owner. Cheap to clone.
@@ -228,7 +230,15 @@ impl Dynos {
     pub async fn start(&self) -> Result<(), DynoError> {
         self.context.range.clone()?;
         let apps = self.context.parts.reader.apps().await?;
-        let supervisors: Vec<Supervisor> = apps.into_iter().map(|app| self.register(app)).collect();
+        let mut domains: HashMap<AppId, Vec<String>> = HashMap::new();
+        for (app, hostname) in self.context.parts.reader.all_domains().await? {
+            domains.entry(app).or_default().push(hostname);
+        }
+        let mut supervisors = Vec::with_capacity(apps.len());
+        for app in apps {
+            let own = domains.remove(&app.id).unwrap_or_default();
+            supervisors.push(self.register(app, own));
+        }
         self.publish();
         self.watch_plans();
         match self.context.parts.engine.list().await {
@@ -289,10 +299,10 @@ impl Dynos {
     }
 
     /// Makes the supervisor of an app and enters it; the caller lets it run.
-    fn register(&self, app: App) -> Supervisor {
+    fn register(&self, app: App, domains: Vec<String>) -> Supervisor {
         let (id, name, maintenance) = (app.id, app.name.clone(), app.maintenance);
         let (supervisor, handle) = Supervisor::new(self.context.clone(), app);
-        self.apps().insert(id, Registered { handle, name, maintenance });
+        self.apps().insert(id, Registered { handle, name, maintenance, domains });
         supervisor
     }
 
@@ -302,9 +312,11 @@ impl Dynos {
         let apps = self.apps();
         let route = |(id, app): (&AppId, &Registered)| {
             let route = Route { app: *id, name: app.name.clone(), maintenance: app.maintenance, gate: app.handle.gate.clone() };
-            (format!("{}.{domain}", app.name), Arc::new(route))
+            let hosts = app.domains.iter().cloned().chain([format!("{}.{domain}", app.name)]);
+            let route = Arc::new(route);
+            hosts.map(|host| (host, route.clone())).collect::<Vec<_>>()
         };
-        self.routes.publish(apps.iter().map(route).collect());
+        self.routes.publish(apps.iter().flat_map(route).collect());
     }
 
     /// Looks after what time alone changes: idle apps fall asleep, quotas run out, rests and
@@ -380,19 +392,20 @@ impl Dynos {
         answer.await.map_err(|_| DynoError::NoSuchApp)?
     }
 
-    /// A new app, a new name, maintenance on or off: makes the supervisor if there is none and
+    /// A new app, a new name, other domains, maintenance on or off: makes the supervisor if there is none and
     /// publishes the routes anew.
     pub async fn app_changed(&self, app: AppId) -> Result<(), DynoError> {
         let row = self.context.parts.reader.app(app).await?.ok_or(DynoError::NoSuchApp)?;
+        let domains: Vec<String> = self.context.parts.reader.domains(app).await?.into_iter().map(|domain| domain.hostname).collect();
         let known = match self.apps().get_mut(&app) {
             Some(known) => {
-                (known.name, known.maintenance) = (row.name.clone(), row.maintenance);
+                (known.name, known.maintenance, known.domains) = (row.name.clone(), row.maintenance, domains.clone());
                 true
             }
             None => false,
         };
         if !known {
-            let supervisor = self.register(row);
+            let supervisor = self.register(row, domains);
             self.context.parts.tasks.spawn(supervisor.run(Vec::new()));
         }
         self.publish();

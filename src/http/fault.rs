@@ -9,8 +9,10 @@ use crate::{
     apps::AppError,
     builder::BuildError,
     domain::{AppNameError, config_var::ConfigVarError, formation::ProcessTypeError},
+    domains::DomainError,
     dynos::DynoError,
     logs::drains::DrainError,
+    pipelines::PipelineError,
     releases::ReleaseError,
     store::StoreError,
 };
@@ -154,12 +156,42 @@ impl From<AppError> for Fault {
     fn from(error: AppError) -> Fault {
         let message = error.to_string();
         match error {
-            AppError::NameTaken | AppError::TooMany(_) => Fault::invalid(message),
+            AppError::NameTaken | AppError::TooMany(_) | AppError::TransferWaits | AppError::SameOwner => Fault::invalid(message),
+            AppError::NoSuchTransfer => Fault::not_found("app_transfer"),
             AppError::NoSuchApp => Fault::not_found("app"),
             AppError::Release(error) => error.into(),
             AppError::Dynos(error) => error.into(),
             AppError::Build(error) => error.into(),
             AppError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<DomainError> for Fault {
+    fn from(error: DomainError) -> Fault {
+        let message = error.to_string();
+        match error {
+            DomainError::Hostname(_) | DomainError::Taken(_) | DomainError::TooMany => Fault::invalid(message),
+            DomainError::NoSuchDomain => Fault { message, ..Fault::not_found("domain") },
+            DomainError::Dynos(error) => error.into(),
+            DomainError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<PipelineError> for Fault {
+    fn from(error: PipelineError) -> Fault {
+        let message = error.to_string();
+        match error {
+            PipelineError::Invalid(_)
+            | PipelineError::NameTaken
+            | PipelineError::AlreadyCoupled
+            | PipelineError::NotInPipeline(_)
+            | PipelineError::NothingToPromote
+            | PipelineError::NoTarget => Fault::invalid(message),
+            PipelineError::NoSuchPipeline => Fault::not_found("pipeline"),
+            PipelineError::Release(error) => error.into(),
+            PipelineError::Store(error) => error.into(),
         }
     }
 }

@@ -15,7 +15,7 @@ mod cookies;
 mod fault;
 mod guard;
 
-pub use access::{AppAccess, Deployer, Owning, Viewer};
+pub use access::{AppAccess, Deployer, Owning, Viewer, app_for};
 pub use body::Json;
 pub use caller::{Caller, ClientAddress, CurrentUser, MaybeUser, authenticate_session, authenticate_token, credentials, origin_of};
 pub use cookies::{end_session_cookie, session_cookie, session_token};

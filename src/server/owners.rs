@@ -16,6 +16,7 @@ use crate::{
     builder::{Builder, BuilderParts},
     clock::Clock,
     config::Config,
+    domains::{Domains, DomainsParts},
     dynos::{Dynos, DynosParts},
     egress::Egress,
     engine::Engine,
@@ -25,6 +26,7 @@ use crate::{
         Logs,
         drains::{Drains, DrainsParts},
     },
+    pipelines::{Pipelines, PipelinesParts},
     plans::Plans,
     releases::{Releases, ReleasesParts},
     router::{Peer, Platform},
@@ -58,6 +60,8 @@ pub struct Owners {
     pub reader: Reader,
     pub accounts: Accounts,
     pub apps: Apps,
+    pub domains: Domains,
+    pub pipelines: Pipelines,
     pub builder: Builder,
     pub releases: Releases,
     pub dynos: Dynos,
@@ -148,6 +152,21 @@ impl Owners {
             root: config.options.data_dir.clone(),
         });
         let accounts = Accounts::new(reader.clone(), writer.clone(), clock.clone(), keys);
+        let domains = Domains::new(DomainsParts {
+            config: config.clone(),
+            clock: clock.clone(),
+            reader: reader.clone(),
+            writer: writer.clone(),
+            dynos: dynos.clone(),
+            logs: logs.clone(),
+        });
+        let pipelines = Pipelines::new(PipelinesParts {
+            clock: clock.clone(),
+            tasks: tasks.clone(),
+            reader: reader.clone(),
+            writer: writer.clone(),
+            releases: releases.clone(),
+        });
         let apps = Apps::new(AppsParts {
             reader: reader.clone(),
             writer,
@@ -166,6 +185,8 @@ impl Owners {
             reader,
             accounts,
             apps,
+            domains,
+            pipelines,
             builder,
             releases,
             dynos,
@@ -191,6 +212,7 @@ impl Owners {
         self.dynos.start().await?;
         self.releases.start().await?;
         self.builder.start().await?;
+        self.pipelines.start().await?;
         Ok(())
     }
 
@@ -246,6 +268,8 @@ impl Owners {
     /// The Platform API.
     pub fn api(&self) -> axum::Router {
         api::router(Api::new(ApiParts {
+            domains: self.domains.clone(),
+            pipelines: self.pipelines.clone(),
             config: self.config.clone(),
             clock: self.clock.clone(),
             reader: self.reader.clone(),

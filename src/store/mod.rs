@@ -3,17 +3,20 @@
 //! network await.
 
 pub mod app_activity;
+mod app_buildpacks;
 mod app_features;
 pub mod apps;
 mod awake_spans;
 pub mod builds;
 mod collaborators;
 pub mod config_sets;
+mod domains;
 mod events;
 pub mod formation;
 pub mod log_drains;
 pub mod one_time_links;
 mod open;
+mod pipelines;
 mod plans;
 pub mod releases;
 pub mod second_factors;
@@ -22,6 +25,7 @@ pub mod settings;
 mod slugs;
 pub mod sources;
 mod tokens;
+mod transfers;
 pub mod users;
 
 pub use open::{Reader, StoreError, Writer, open};

@@ -59,6 +59,11 @@ impl Reader {
 }
 
 impl Writer {
+    pub async fn set_name(&self, user: UserId, name: &str, now: Timestamp) -> Result<(), StoreError> {
+        sqlx::query!("update users set name = ?, updated_at = ? where id = ?", name, now, user).execute(self.pool()).await?;
+        Ok(())
+    }
+
     pub async fn set_language(&self, user: UserId, language: Option<&str>, now: Timestamp) -> Result<(), StoreError> {
         sqlx::query!("update users set language = ?, updated_at = ? where id = ?", language, now, user).execute(self.pool()).await?;
         Ok(())

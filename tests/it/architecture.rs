@@ -26,12 +26,14 @@ const LAYERS: &[(&str, &str)] = &[
     ("dynos", "domain clock config fail_point scheduler secrets engine host logs metrics plans slugs store"),
     ("releases", "domain clock fail_point scheduler secrets dynos logs slugs store"),
     ("builder", "domain host clock config fail_point scheduler secrets engine logs plans releases slugs store"),
+    ("domains", "domain clock config dynos logs store"),
+    ("pipelines", "domain clock releases scheduler store"),
     ("apps", "domain clock builder dynos logs plans releases store"),
     ("tls", "domain clock config"),
-    ("http", "domain clock config accounts apps builder dynos logs plans releases store secrets"),
+    ("http", "domain clock config accounts apps builder domains dynos logs pipelines plans releases store secrets"),
     ("router", "domain clock config scheduler dynos logs"),
-    ("api", "domain clock config http accounts apps builder dynos logs plans releases store secrets slugs"),
-    ("web", "domain clock config egress http accounts apps builder dynos logs plans releases store secrets slugs"),
+    ("api", "domain clock config http accounts apps builder domains dynos logs pipelines plans releases store secrets slugs"),
+    ("web", "domain clock config egress http accounts apps builder domains dynos logs pipelines plans releases store secrets slugs"),
 ];
 
 /// Modules that may name everything.

@@ -1,9 +1,11 @@
 //! The Platform API over HTTP: shapes, paging, ETags, tenancy, log and build streams.
 
 mod drains;
+mod fields;
 mod roles;
 mod rules;
 pub mod server;
 mod shapes;
+mod sharing;
 mod streams;
 mod tenancy;

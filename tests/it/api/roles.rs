@@ -21,6 +21,7 @@ fn least(route: &str) -> Option<Role> {
         | "POST /apps/{app}/actions/get-quota"
         | "GET /apps/{app}/addon-attachments"
         | "GET /apps/{app}/addons"
+        | "GET /apps/{app}/buildpack-installations"
         | "GET /apps/{app}/builds"
         | "GET /apps/{app}/builds/{build}"
         | "GET /apps/{app}/collaborators"
@@ -36,11 +37,14 @@ fn least(route: &str) -> Option<Role> {
         | "GET /apps/{app}/formation"
         | "GET /apps/{app}/formation/{formation}"
         | "POST /apps/{app}/log-sessions"
+        | "GET /apps/{app}/pipeline-couplings"
         | "GET /apps/{app}/releases"
         | "GET /apps/{app}/releases/{release}"
         | "GET /apps/{app}/slugs/{slug}"
+        | "GET /apps/{app}/sni-endpoints"
         | "GET /apps/{app}/usage" => Role::View,
         "PATCH /apps/{app}"
+        | "PUT /apps/{app}/buildpack-installations"
         | "POST /apps/{app}/builds"
         | "DELETE /apps/{app}/builds/{build}"
         | "GET /apps/{app}/config-vars"
@@ -50,6 +54,9 @@ fn least(route: &str) -> Option<Role> {
         | "DELETE /apps/{app}/log-drains/{drain}"
         | "PATCH /apps/{app}/config-vars"
         | "GET /apps/{app}/releases/{release}/config-vars"
+        | "POST /apps/{app}/domains"
+        | "PATCH /apps/{app}/domains/{domain}"
+        | "DELETE /apps/{app}/domains/{domain}"
         | "POST /apps/{app}/dynos"
         | "DELETE /apps/{app}/dynos"
         | "DELETE /apps/{app}/dynos/{dyno}"
@@ -61,6 +68,7 @@ fn least(route: &str) -> Option<Role> {
         | "DELETE /apps/{app}/formations/{type}"
         | "POST /apps/{app}/formations/{type}/actions/stop"
         | "POST /apps/{app}/releases"
+        | "POST /apps/{app}/sni-endpoints"
         | "POST /apps/{app}/sources" => Role::Deploy,
         "DELETE /apps/{app}" | "POST /apps/{app}/collaborators" | "PATCH /apps/{app}/collaborators/{collaborator}" => Role::Owner,
         _ => return None,

@@ -117,6 +117,17 @@ impl Server {
         self.send(request.body(body).unwrap()).await
     }
 
+    /// Asks again until it is so; for work that goes on by itself.
+    pub async fn until(&self, is: impl AsyncFn() -> bool) {
+        let mut pace = tokio::time::interval(std::time::Duration::from_millis(20));
+        let patient = async {
+            while !is().await {
+                pace.tick().await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(60), patient).await.expect("it never came");
+    }
+
     pub async fn get(&self, person: &Person, path: &str) -> Answer {
         self.call(Some(&person.token), Method::GET, path, None).await
     }
