@@ -150,6 +150,8 @@ impl Watch {
     pub fn idle(&self) {
         self.touch();
         self.set(Phase::Idle);
+        // What was read already is the head of no request to come, unless more is read.
+        self.head.lock().unwrap_or_else(PoisonError::into_inner).fresh = false;
     }
 
     /// Silence longer than `limit` from now on ends the request.

@@ -109,7 +109,11 @@ fn line(bytes: &[u8]) -> Option<(&str, &[u8])> {
 type Found<'a> = ((String, Vec<u8>), &'a [u8]);
 
 fn one(bytes: &[u8]) -> Option<Found<'_>> {
-    let (first, mut rest) = line(bytes)?;
+    let (mut first, mut rest) = line(bytes)?;
+    while first.is_empty() {
+        // Empty lines between requests mean nothing (RFC 9112, 2.2).
+        (first, rest) = line(rest)?;
+    }
     let (mut length, mut chunked, mut codings) = (None, false, 0);
     loop {
         let (header, after) = line(rest)?;
@@ -166,7 +170,7 @@ async fn a_dyno_sees_what_a_strict_reader_finds_and_nothing_else() {
         let mut stream = TcpStream::connect(rig.address).await.unwrap();
         // The router may close on a wrong head before it has all.
         let _ = stream.write_all(bytes).await;
-        Client(stream).rest().await.matches("HTTP/1.1 ").count()
+        Client(stream).rest().await.matches("HTTP/1.").count()
     });
     let answered: Vec<usize> = stream::iter(sent).buffered(AT_ONCE).collect().await;
     rig.emptied().await;
@@ -177,22 +181,21 @@ async fn a_dyno_sees_what_a_strict_reader_finds_and_nothing_else() {
         let number = number.unwrap_or_else(|| panic!("seed {SEED:#x}: nobody meant {first:?}"));
         seen.entry(number).or_default().push((first, request.body.clone()));
     }
-    let mut whole = 0;
+    let (mut whole, mut wrong) = (0, Vec::new());
     for (number, bytes) in cases.iter().enumerate() {
         let seen = seen.remove(&number).unwrap_or_default();
         let meant = strict(bytes);
-        let text = String::from_utf8_lossy(bytes);
-        assert!(seen.len() <= answered[number].max(1), "seed {SEED:#x}, case {number}: {text:?}: {} answers to {seen:?}", answered[number]);
-        for (index, (first, body)) in seen.iter().enumerate() {
-            let like = meant.get(index).is_some_and(|(line, content)| target(line) == target(first) && content == body);
-            assert!(
-                like,
-                "seed {SEED:#x}, case {number}: {text:?}: the dyno saw {first:?} with {body:?}, meant was {:?}",
-                meant.get(index)
-            );
+        let like =
+            |((first, body), (line, content)): (&(String, Vec<u8>), &(String, Vec<u8>))| target(first) == target(line) && body == content;
+        // A request that was seen has an answer, unless a doubt behind it ended the connection first.
+        let fine = seen.len() <= meant.len() && seen.iter().zip(&meant).all(like) && seen.len() <= answered[number].max(1);
+        if !fine {
+            let text = String::from_utf8_lossy(bytes);
+            wrong.push(format!("case {number}: {text:?}\n  saw {seen:?}\n  meant {meant:?}\n  {} answers", answered[number]));
         }
         whole += usize::from(seen.len() == meant.len() && !meant.is_empty());
     }
+    assert!(wrong.is_empty(), "seed {SEED:#x}\n{}", wrong.join("\n"));
     assert!(whole > CASES / 10, "only {whole} streams went through whole: nothing was compared");
     rig.stop().await;
 }
