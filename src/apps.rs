@@ -20,6 +20,7 @@ use crate::{
     logs::Logs,
     plans::Plans,
     releases::{ReleaseError, Releases},
+    repositories::{Repositories, RepositoryError},
     store::{Reader, StoreError, Writer, apps::NewApp},
 };
 
@@ -51,6 +52,8 @@ pub enum AppError {
     #[error(transparent)]
     Build(#[from] BuildError),
     #[error(transparent)]
+    Repository(#[from] RepositoryError),
+    #[error(transparent)]
     Store(#[from] StoreError),
 }
 
@@ -62,6 +65,7 @@ pub struct AppsParts {
     pub releases: Releases,
     pub dynos: Dynos,
     pub builder: Builder,
+    pub repositories: Repositories,
     pub logs: Logs,
     pub clock: Arc<dyn Clock>,
     pub plans: Plans,
@@ -142,6 +146,7 @@ impl Apps {
     /// finishes the work.
     pub async fn destroy(&self, app: AppId, by: &Actor) -> Result<(), AppError> {
         let gone = self.found(app).await?;
+        self.parts.repositories.forget(app).await?;
         self.parts.builder.cancel_all(app).await?;
         self.parts.dynos.forget(app).await?;
         // After the dynos: an image in use stays.

@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use secrecy::SecretString;
+
 /// How `siesta serve` runs. Every flag has an environment variable of the same name.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ServeOptions {
@@ -84,6 +86,24 @@ pub struct ServeOptions {
     /// Seconds a browser waits for a waking app before it gets a page that shows how far it is.
     #[arg(long, env = "SIESTA_WAKING_PAGE_AFTER", default_value_t = 5.0)]
     pub waking_page_after: f64,
+    /// Web address of the git host: GitHub, or a GitHub Enterprise Server.
+    #[arg(long, env = "SIESTA_GITHUB_URL", default_value = "https://github.com")]
+    pub github_url: String,
+    /// Address of its API; by default GitHub's, or /api/v3 below --github-url.
+    #[arg(long, env = "SIESTA_GITHUB_API_URL")]
+    pub github_api_url: Option<String>,
+    /// Client id of the OAuth app or GitHub App; without it an administrator sets it on a page.
+    #[arg(long, env = "SIESTA_GITHUB_CLIENT_ID", requires = "github_client_secret")]
+    pub github_client_id: Option<String>,
+    /// Its client secret.
+    #[arg(long, env = "SIESTA_GITHUB_CLIENT_SECRET", hide_env_values = true)]
+    pub github_client_secret: Option<SecretString>,
+    /// The GitHub App's name in its address; without it the client is an OAuth app.
+    #[arg(long, env = "SIESTA_GITHUB_APP")]
+    pub github_app: Option<String>,
+    /// Secret of the GitHub App's webhook.
+    #[arg(long, env = "SIESTA_GITHUB_WEBHOOK_SECRET", hide_env_values = true)]
+    pub github_webhook_secret: Option<SecretString>,
     /// Start dynos though the isolation probe failed.
     #[arg(long, env = "SIESTA_ACCEPT_OPEN_NETWORK", default_value_t = false)]
     pub accept_open_network: bool,
@@ -203,6 +223,12 @@ impl Config {
         if options.apps_domain.is_empty() || options.apps_domain.contains([' ', '/', ':']) {
             return Err("--apps-domain must be a bare domain such as apps.example.org.".to_owned());
         }
+        for address in [Some(&mut options.github_url), options.github_api_url.as_mut()].into_iter().flatten() {
+            *address = address.trim_end_matches('/').to_owned();
+            if !address.starts_with("https://") && !address.starts_with("http://") {
+                return Err("--github-url and --github-api-url must be addresses such as https://github.example.org.".to_owned());
+            }
+        }
         let waking_page_after = Duration::try_from_secs_f64(options.waking_page_after)
             .map_err(|_| "--waking-page-after is a number of seconds such as 5.".to_owned())?;
         Ok(Config { options, limits: Limits { waking_page_after, ..Limits::default() } })
@@ -218,6 +244,15 @@ impl Config {
     /// The stack as clients see it: Debian 12.
     pub fn stack_name(&self) -> String {
         "siesta-12".to_owned()
+    }
+
+    /// Address of the git host's API, without a trailing slash.
+    pub fn github_api_url(&self) -> String {
+        match (&self.options.github_api_url, self.options.github_url.as_str()) {
+            (Some(url), _) => url.clone(),
+            (None, "https://github.com") => "https://api.github.com".to_owned(),
+            (None, own) => format!("{own}/api/v3"),
+        }
     }
 
     /// The host name of the dashboard, lower case, without port.

@@ -6,8 +6,8 @@
 //! ```text
 //! 4  server admin                puts the parts together, the operator's socket
 //! 3  web  api  router  http  tls the edges: pages, Platform API, data plane
-//! 2  apps builder releases dynos plans accounts  the owners of state
-//! 1  logs  slugs  store  engine  host  metrics   what the owners stand on
+//! 2  apps repositories builder connections releases dynos plans accounts  the owners of state
+//! 1  logs  slugs  store  engine  host  metrics  github   what the owners stand on
 //! 0  domain clock scheduler config egress secrets fail_point   values in, values out
 //! ```
 
@@ -20,6 +20,7 @@ pub mod scheduler;
 pub mod secrets;
 
 pub mod engine;
+pub mod github;
 pub mod host;
 pub mod logs;
 pub mod metrics;
@@ -30,11 +31,13 @@ pub mod accounts;
 pub mod admin;
 pub mod apps;
 pub mod builder;
+pub mod connections;
 pub mod domains;
 pub mod dynos;
 pub mod pipelines;
 pub mod plans;
 pub mod releases;
+pub mod repositories;
 
 pub mod api;
 pub mod http;

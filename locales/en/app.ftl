@@ -112,7 +112,6 @@ deploy-now = Deploy
 cli-title = From a terminal
 cli-text = Deploys the last commit of the folder you are in. It needs a token in SIESTA_TOKEN:
 api-tokens = API tokens
-github-text = Connecting a GitHub repository, automatic deploys and Deploy Branch are not part of this version yet. Until then upload an archive or use the terminal.
 builds = Builds
 builds-empty = No builds yet.
 source = Source

@@ -112,7 +112,6 @@ deploy-now = Desplegar
 cli-title = Desde un terminal
 cli-text = Despliega el último commit de la carpeta en la que estás. Necesita un token en SIESTA_TOKEN:
 api-tokens = Tokens de la API
-github-text = Conectar un repositorio de GitHub, los despliegues automáticos y Deploy Branch aún no forman parte de esta versión. Mientras tanto, sube un archivo o usa el terminal.
 builds = Construcciones
 builds-empty = Aún no hay construcciones.
 source = Origen

@@ -63,6 +63,35 @@ impl Accounts {
         Ok((user, session))
     }
 
+    /// Makes an account for an address that somebody else has verified, and logs it in. It has no
+    /// password. Sign-up modes and invitations hold as in `sign_up`.
+    pub async fn sign_up_verified(
+        &self,
+        email: &str,
+        invite: Option<&SecretString>,
+        origin: &Origin,
+    ) -> Result<(User, SecretString), AccountError> {
+        let email: Email = email.parse().map_err(AccountError::BadEmail)?;
+        let invite = match self.sign_up_mode().await? {
+            // Whom the address belongs to may know that there is an account.
+            _ if self.reader.user_by_email(&email).await?.is_some() => return Err(AccountError::EmailTaken),
+            SignUp::Closed => return Err(AccountError::SignUpClosed),
+            SignUp::Invite => Some(token_hash(invite.ok_or(AccountError::InviteNeeded)?)),
+            SignUp::Open => None,
+        };
+        self.attempts.note(SIGN_UP, &origin.ip, self.clock.now()).map_err(AccountError::RateLimited)?;
+        let user = users::NewUser { password_hash: None, ..self.new_user(&email) };
+        let mut tx = self.writer.begin().await?;
+        if let Some(link) = &invite {
+            check_invite(one_time_links::redeem(&mut tx, link, user.now).await?, &email)?;
+        }
+        insert(&mut tx, &user).await?;
+        let session = self.begin_session(&mut tx, user.id, origin).await?;
+        let user = users::load(&mut tx, user.id).await?;
+        tx.commit().await.map_err(StoreError::from)?;
+        Ok((user, session))
+    }
+
     /// A token for a seven-day invitation link.
     pub async fn invite_link(&self, email: Option<&str>) -> Result<SecretString, AccountError> {
         let email = email.map(str::parse).transpose().map_err(AccountError::BadEmail)?;

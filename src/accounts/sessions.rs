@@ -29,6 +29,10 @@ impl Accounts {
     /// a dummy hash for unknown accounts) and makes a session, or asks for a code.
     pub async fn log_in(&self, email: &str, password: &SecretString, origin: &Origin) -> Result<LogIn, AccountError> {
         let user = self.check_password(email, password, origin).await?;
+        self.let_in(user, origin).await
+    }
+
+    async fn let_in(&self, user: User, origin: &Origin) -> Result<LogIn, AccountError> {
         if self.has_second_factor(user.id).await? {
             return Ok(LogIn::Code { ticket: self.second_step(user.id).await? });
         }
@@ -36,6 +40,15 @@ impl Accounts {
         let session = self.begin_session(&mut tx, user.id, origin).await?;
         tx.commit().await.map_err(StoreError::from)?;
         Ok(LogIn::Session(user, session))
+    }
+
+    /// Makes a session for somebody whose identity was proven elsewhere, or asks for a code.
+    pub async fn log_in_verified(&self, user: UserId, origin: &Origin) -> Result<LogIn, AccountError> {
+        let user = self.reader.user(user).await?.filter(|user| !user.system).ok_or(AccountError::NoSuchUser)?;
+        if user.suspended_at.is_some() {
+            return Err(AccountError::Suspended);
+        }
+        self.let_in(user, origin).await
     }
 
     /// Checks a password, and the code where one is wanted, without making a session (`heroku login -i`).

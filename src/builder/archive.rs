@@ -9,7 +9,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{self, BufReader, Read, Write},
-    path::Path,
+    path::{Path, PathBuf},
     rc::Rc,
 };
 
@@ -27,6 +27,10 @@ const MAX_HEADER_BYTES: u64 = 64 * 1024;
 /// Decompressed bytes for one compressed byte, judged beyond `RATIO_FLOOR`.
 const MAX_RATIO: u64 = 200;
 const RATIO_FLOOR: u64 = 16 * 1024 * 1024;
+
+/// A Git LFS pointer is smaller than this, and begins so.
+const MAX_POINTER_BYTES: u64 = 1_024;
+const POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 
 /// What an archive may hold.
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +95,33 @@ pub fn repack(upload: &Path, files: &Path, owner: u32, limits: ArchiveLimits) ->
     let (sha256, size) = write(upload, staged.as_file(), &survey, owner, limits)?;
     staged.persist(files.join(&sha256)).map_err(|error| ArchiveError::Io(error.error))?;
     Ok(Repacked { sha256, size, tree: survey.tree })
+}
+
+/// Makes one archive of several: the first is the root, the others go into folders of it. Each loses
+/// its top folder, as the git host's archives have one. Blocking.
+pub fn join(parts: &[(String, PathBuf)], joined: &File, limits: ArchiveLimits) -> Result<(), ArchiveError> {
+    let mut tree = TreeWriter::new(tar::Builder::new(io::BufWriter::new(joined)), 0);
+    for (folder, archive) in parts {
+        let place = |path: &str| {
+            let inner = path.split_once('/').map(|(_, inner)| inner)?;
+            Some(["source", folder.as_str(), inner].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/"))
+        };
+        walk(archive, limits, &mut |item| {
+            let Some(path) = place(&item.path) else { return Ok(()) };
+            match item.kind {
+                Kind::Folder => tree.folder(&path),
+                Kind::File { executable } => tree.file(&path, (executable, item.modified), item.size, item.content),
+                Kind::Link { target } => tree.link(&path, EntryType::Symlink, &target, item.modified),
+                Kind::HardLink { target } => match place(&target) {
+                    Some(target) => tree.link(&path, EntryType::Link, &target, item.modified),
+                    None => return Err(ArchiveError::HardLink { path: item.path, target }),
+                },
+            }
+            .map_err(ArchiveError::Io)
+        })?;
+    }
+    tree.tar.into_inner().and_then(|buffer| buffer.into_inner().map_err(io::IntoInnerError::into_error)).map_err(ArchiveError::Io)?;
+    Ok(())
 }
 
 /// Counts what is read and stops what is too much.
@@ -292,6 +323,7 @@ struct Survey {
 fn survey(upload: &Path, limits: ArchiveLimits) -> Result<Survey, ArchiveError> {
     let mut found: BTreeMap<String, (u64, Kind)> = BTreeMap::new();
     let mut kept: BTreeMap<String, Option<Vec<u8>>> = BTreeMap::new();
+    let mut pointers: BTreeSet<String> = BTreeSet::new();
     let (mut names, mut kept_bytes) = (0, 0);
     walk(upload, limits, &mut |item| {
         names += item.path.len();
@@ -301,13 +333,17 @@ fn survey(upload: &Path, limits: ArchiveLimits) -> Result<Survey, ArchiveError> 
         // The top folder is not known yet: a file is kept if it is wanted with or without it.
         let below = item.path.split_once('/').map_or("", |(_, rest)| rest);
         let wanted = SourceTree::wanted(&item.path).max(SourceTree::wanted(below));
-        if let (Kind::File { .. }, Some(most)) = (&item.kind, wanted) {
-            let fits = item.size <= most && kept_bytes + item.size as usize <= super::source::MAX_TOTAL_BYTES;
-            let mut content = Vec::new();
-            if fits {
-                item.content.read_to_end(&mut content).map_err(|error| ArchiveError::Damaged(error.to_string()))?;
-                kept_bytes += content.len();
-            }
+        let is_file = matches!(item.kind, Kind::File { .. });
+        let fits = wanted.is_some_and(|most| item.size <= most) && kept_bytes + item.size as usize <= super::source::MAX_TOTAL_BYTES;
+        let mut content = Vec::new();
+        if is_file && (fits || item.size < MAX_POINTER_BYTES) {
+            item.content.read_to_end(&mut content).map_err(|error| ArchiveError::Damaged(error.to_string()))?;
+        }
+        if content.starts_with(POINTER) {
+            pointers.insert(item.path.clone());
+        }
+        if is_file && wanted.is_some() {
+            kept_bytes += if fits { content.len() } else { 0 };
             kept.insert(item.path.clone(), fits.then_some(content));
         }
         found.insert(item.path, (item.index, item.kind));
@@ -324,6 +360,9 @@ fn survey(upload: &Path, limits: ArchiveLimits) -> Result<Survey, ArchiveError> 
         }
         if !matches!(kind, Kind::Folder) {
             survey.tree.note(inner);
+        }
+        if pointers.contains(&path) {
+            survey.tree.lfs_pointers.push(inner.to_owned());
         }
         match kept.remove(&path) {
             Some(Some(content)) if SourceTree::wanted(inner).is_some() => survey.tree.keep(inner, content),

@@ -4,6 +4,7 @@ mod archive;
 mod container;
 mod detect;
 mod diagnose;
+mod git;
 mod ignore;
 mod manifest;
 mod output;
@@ -17,12 +18,15 @@ use std::{path::PathBuf, sync::Arc};
 
 use futures_util::stream::BoxStream;
 use secrecy::SecretString;
+use tokio::sync::watch;
 
 use crate::{
     clock::Clock,
     config::Config,
-    domain::{AppId, BuildId, BuildStatus, SourceId, capacity::NoRoom, user::Actor},
+    connections::{ConnectionError, Connections},
+    domain::{AppId, BranchName, BuildId, BuildStatus, CommitSha, RepoName, SourceId, UserId, capacity::NoRoom, user::Actor},
     engine::{Engine, EngineError, spec::NetworkFault},
+    github::GitHost,
     host::Host,
     logs::Logs,
     plans::Plans,
@@ -52,6 +56,22 @@ pub enum BuildSource {
     Uploaded { get_token: SecretString, version: Option<String> },
     /// An uploaded source by id (dashboard).
     Stored { source: SourceId, version: Option<String> },
+    /// A commit at the git host; fetched when it is built.
+    Git(GitSource),
+}
+
+/// A commit of a repository.
+#[derive(Clone, Debug)]
+pub struct GitSource {
+    pub repository: RepoName,
+    pub branch: BranchName,
+    pub sha: CommitSha,
+    /// The first line of the commit's message.
+    pub title: String,
+    /// Whose access; None: public.
+    pub access: Option<UserId>,
+    /// A push asked for it, not a person.
+    pub automatic: bool,
 }
 
 /// Why a build or an upload did not come about.
@@ -88,6 +108,8 @@ pub enum BuildError {
     Slug(#[from] SlugError),
     #[error(transparent)]
     Release(#[from] ReleaseError),
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
     #[error("The data folder failed: {0}")]
     Io(#[from] std::io::Error),
     #[error(transparent)]
@@ -107,6 +129,8 @@ pub struct BuilderParts {
     pub slugs: Slugs,
     pub releases: Releases,
     pub plans: Plans,
+    pub github: Arc<dyn GitHost>,
+    pub connections: Connections,
     /// What the machine can bear.
     pub host: Host,
     /// The data folder.
@@ -136,6 +160,7 @@ impl Builder {
         for folder in ["builds", "uploads", "files"] {
             tokio::fs::create_dir_all(self.parts.root.join(folder)).await?;
         }
+        git::remove_leftovers(&self.parts.root)?;
         self.queue.recover().await?;
         self.parts.tasks.spawn(self.queue.clone().dispatch());
         Ok(())
@@ -144,21 +169,28 @@ impl Builder {
     /// Queues a build. Returns it with the capability of its output stream.
     pub async fn enqueue(&self, app: AppId, source: BuildSource, by: &Actor) -> Result<(Build, SecretString), BuildError> {
         self.parts.host.has_disk()?;
-        let (source, source_version) = self.resolve(app, source, by).await?;
+        let id = BuildId::new();
+        let (source, source_version, git) = match source {
+            BuildSource::Git(git) => (None, Some(git.sha.to_string()), Some(git)),
+            uploaded => {
+                let (source, version) = self.resolve(app, uploaded, by).await?;
+                (Some(source), version, None)
+            }
+        };
         let token = secrets::random_token();
         let row = NewBuild {
-            id: BuildId::new(),
+            id,
             app_id: app,
             user_id: by.id,
             user_email: by.email.as_str().to_owned(),
             source_id: source,
-            source_url: String::new(),
+            source_url: git.as_ref().map(|git| format!("{}/{}", self.parts.github.web_url(), git.repository)).unwrap_or_default(),
             source_version,
             stack: self.parts.config.options.stack_run.clone(),
             output_hash: secrets::token_hash(&token),
             created_at: self.parts.clock.now(),
         };
-        self.parts.writer.insert_build(&row).await?;
+        self.parts.writer.insert_build(&row, git.map(|git| git::row(id, git)).as_ref()).await?;
         self.outputs.announce(row.id);
         self.queue.wake.activate();
         let build = self.parts.reader.build(row.id).await?.ok_or(BuildError::NoSuchBuild)?;
@@ -174,6 +206,22 @@ impl Builder {
             self.parts.logs.api(after.app_id, format!("Build cancelled by user {}", by.email));
         }
         Ok(after)
+    }
+
+    /// Cancels the automatic builds of an app that wait: a newer push comes instead. Which they were.
+    pub async fn replace_waiting(&self, app: AppId) -> Result<Vec<BuildId>, BuildError> {
+        let mut replaced = Vec::new();
+        for build in self.parts.reader.waiting_automatic_builds(app).await? {
+            if self.queue.cancel_waiting(build, "A newer push came before this build began.").await? {
+                replaced.push(build);
+            }
+        }
+        Ok(replaced)
+    }
+
+    /// Changes whenever a build is queued, begins or ends.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.outputs.changes()
     }
 
     /// The build whose output a capability opens.

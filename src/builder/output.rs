@@ -49,12 +49,14 @@ struct Progress {
 pub struct Outputs {
     folder: PathBuf,
     live: Mutex<HashMap<BuildId, Arc<watch::Sender<Progress>>>>,
+    /// Counts up whenever a build is queued, begins or ends.
+    changes: watch::Sender<u64>,
 }
 
 impl Outputs {
     /// Output lies in `folder`, which exists.
     pub fn new(folder: PathBuf) -> Outputs {
-        Outputs { folder, live: Mutex::default() }
+        Outputs { folder, ..Outputs::default() }
     }
 
     fn live(&self) -> MutexGuard<'_, HashMap<BuildId, Arc<watch::Sender<Progress>>>> {
@@ -69,6 +71,16 @@ impl Outputs {
     pub fn announce(&self, build: BuildId) {
         let length = std::fs::metadata(self.path(build)).map_or(0, |metadata| metadata.len());
         self.live().entry(build).or_insert_with(|| Arc::new(watch::Sender::new(Progress { length, ended: None })));
+        self.changed();
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Changes whenever a build is queued, begins or ends.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// The writer of a build's output. Appends to what an earlier attempt left.
@@ -87,6 +99,7 @@ impl Outputs {
         if let Some(progress) = self.live().remove(&build) {
             progress.send_modify(|progress| progress.ended = Some(status));
         }
+        self.changed();
     }
 
     /// Waits until the build has ended, if it has not.

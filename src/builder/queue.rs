@@ -170,14 +170,8 @@ impl Queue {
 
     /// Cancels a build; returns when it has ended.
     pub async fn cancel(&self, build: BuildId) -> Result<(), BuildError> {
-        const SENTENCE: &str = "The build was cancelled.";
-        {
-            let _claiming = self.claiming.lock().await;
-            if self.parts.writer.cancel_queued_build(build, SENTENCE, self.parts.clock.now()).await? {
-                self.outputs.open(build)?.warning(SENTENCE);
-                self.outputs.end(build, BuildStatus::Cancelled);
-                return Ok(());
-            }
+        if self.cancel_waiting(build, "The build was cancelled.").await? {
+            return Ok(());
         }
         let token = self.running().get(&build).cloned();
         if let Some(token) = token {
@@ -185,6 +179,17 @@ impl Queue {
             self.outputs.ended(build).await;
         }
         Ok(())
+    }
+
+    /// Cancels a build that waits, with this sentence; false when it does not wait.
+    pub async fn cancel_waiting(&self, build: BuildId, sentence: &str) -> Result<bool, BuildError> {
+        let _claiming = self.claiming.lock().await;
+        let waited = self.parts.writer.cancel_queued_build(build, sentence, self.parts.clock.now()).await?;
+        if waited {
+            self.outputs.open(build)?.warning(sentence);
+            self.outputs.end(build, BuildStatus::Cancelled);
+        }
+        Ok(waited)
     }
 
     /// Cancels all builds of an app that have not ended.
@@ -253,8 +258,8 @@ fn close_failed(run: &mut Run, error: &BuildError) -> Ending {
     let sentence = run.log.masked(&error.to_string());
     let (status, closing) = match error {
         BuildError::Cancelled => (BuildStatus::Cancelled, &[][..]),
-        // It was compiled; what failed is the start of the new dynos.
-        BuildError::Release(_) => (BuildStatus::Failed, &["", "Push failed"][..]),
+        // It was compiled, and what failed is the start of the new dynos; or there was nothing to compile.
+        BuildError::Release(_) | BuildError::Connection(_) => (BuildStatus::Failed, &["", "Push failed"][..]),
         _ => (BuildStatus::Failed, &["", "Push rejected, failed to compile Python app.", "", "Push failed"][..]),
     };
     for line in [sentence.as_str()].iter().chain(closing) {

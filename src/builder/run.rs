@@ -11,6 +11,7 @@ use crate::{
         archive::{self, ArchiveError, ArchiveLimits, Repacked},
         container::{self, Built, Job},
         detect::{self, BuildPlan},
+        git,
         manifest::{self, EnvVar},
         output::Log,
     },
@@ -97,13 +98,23 @@ impl Run {
         Ok(slug)
     }
 
-    /// The upload, judged and written anew.
+    /// The source, judged and written anew.
     async fn receive(&mut self) -> Result<Repacked, BuildError> {
+        if let Some(git) = self.parts.reader.git_build(self.build.id).await? {
+            let fetched = self.fetch(&git).await?;
+            let source = self.repack(fetched.archive.clone()).await?;
+            return match source.tree.lfs_pointers.first() {
+                Some(path) => Err(BuildError::Rejected(git::lfs_refusal(path))),
+                None => Ok(source),
+            };
+        }
         let source = self.claimed.source_id.ok_or(BuildError::NoSuchSource)?;
-        let upload = upload_path(&self.parts, &source.to_string());
+        self.repack(upload_path(&self.parts, &source.to_string())).await
+    }
+
+    async fn repack(&self, upload: PathBuf) -> Result<Repacked, BuildError> {
         let files = self.parts.slugs.folder()?;
-        let limits = &self.parts.config.limits;
-        let limits = ArchiveLimits { unpacked_bytes: limits.unpacked_bytes, entries: limits.archive_entries };
+        let limits = self.archive_limits();
         let AppUid(owner) = AppUid::of(self.app.number);
         let repacked =
             tokio::task::spawn_blocking(move || archive::repack(&upload, &files, owner, limits)).await.map_err(std::io::Error::other)?;
@@ -111,6 +122,11 @@ impl Run {
             ArchiveError::Io(error) => BuildError::Io(error),
             refused => BuildError::Rejected(refused.to_string()),
         })
+    }
+
+    pub(super) fn archive_limits(&self) -> ArchiveLimits {
+        let limits = &self.parts.config.limits;
+        ArchiveLimits { unpacked_bytes: limits.unpacked_bytes, entries: limits.archive_entries }
     }
 
     /// The app's config vars; before the first release of code those of its manifest are added.

@@ -43,6 +43,8 @@ pub struct SourceTree {
     pub manage_py: Vec<String>,
     /// Files in all.
     pub files: usize,
+    /// Files that stand for a large one which Git LFS keeps elsewhere.
+    pub lfs_pointers: Vec<String>,
 }
 
 impl SourceTree {

@@ -80,6 +80,7 @@ impl Builder {
                 (self.parts.reader.source_by_get(&secrets::token_hash(&get_token)).await?, version)
             }
             BuildSource::Stored { source, version } => (self.parts.reader.source(source).await?, version),
+            BuildSource::Git(_) => return Err(BuildError::NoSuchSource),
         };
         let found = found.filter(|source| source.app_id.is_none_or(|bound| bound == app) && source.user_id == Some(by.id));
         let version = version.map(|version| version.trim().chars().take(128).collect::<String>()).filter(|version| !version.is_empty());
@@ -109,7 +110,8 @@ impl Drop for Unfinished {
     }
 }
 
-async fn write(mut file: File, mut body: ByteStream, limit: u64) -> Result<u64, BuildError> {
+/// Writes a body into a file, at most `limit` bytes. How many they were.
+pub(super) async fn write(mut file: File, mut body: ByteStream, limit: u64) -> Result<u64, BuildError> {
     let mut size = 0;
     while let Some(chunk) = body.next().await {
         let chunk = chunk?;

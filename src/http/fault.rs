@@ -8,12 +8,15 @@ use crate::{
     accounts::AccountError,
     apps::AppError,
     builder::BuildError,
+    connections::ConnectionError,
     domain::{AppNameError, config_var::ConfigVarError, formation::ProcessTypeError},
     domains::DomainError,
     dynos::DynoError,
+    github::GitHostError,
     logs::drains::DrainError,
     pipelines::PipelineError,
     releases::ReleaseError,
+    repositories::RepositoryError,
     store::StoreError,
 };
 
@@ -162,6 +165,7 @@ impl From<AppError> for Fault {
             AppError::Release(error) => error.into(),
             AppError::Dynos(error) => error.into(),
             AppError::Build(error) => error.into(),
+            AppError::Repository(error) => error.into(),
             AppError::Store(error) => error.into(),
         }
     }
@@ -240,6 +244,47 @@ impl From<DrainError> for Fault {
     }
 }
 
+impl From<GitHostError> for Fault {
+    fn from(error: GitHostError) -> Fault {
+        let message = error.to_string();
+        match error {
+            GitHostError::Unauthorized | GitHostError::Forbidden(_) => Fault::forbidden(message),
+            GitHostError::NotFound => Fault { message, ..Fault::not_found("repository") },
+            GitHostError::RateLimited(seconds) => Fault { retry_after: Some(seconds), ..Fault::unavailable(message) },
+            GitHostError::Refused(_) | GitHostError::Oauth(_) => Fault::invalid(message),
+            GitHostError::Unreachable(_) => Fault::unavailable(message),
+        }
+    }
+}
+
+impl From<ConnectionError> for Fault {
+    fn from(error: ConnectionError) -> Fault {
+        let message = error.to_string();
+        match error {
+            ConnectionError::NotSetUp | ConnectionError::SetByEnvironment | ConnectionError::Taken => Fault::conflict(message),
+            ConnectionError::BadState => Fault::forbidden(message),
+            ConnectionError::NotConnected | ConnectionError::Invalid(_) => Fault::invalid(message),
+            ConnectionError::Host(error) => error.into(),
+            ConnectionError::Sealed(error) => Fault::internal(&error),
+            ConnectionError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RepositoryError> for Fault {
+    fn from(error: RepositoryError) -> Fault {
+        let message = error.to_string();
+        match error {
+            RepositoryError::NotLinked | RepositoryError::NoSuchBranch(_) | RepositoryError::BadName(_) => Fault::invalid(message),
+            RepositoryError::NotAdmin(_) | RepositoryError::Private(_) => Fault::forbidden(message),
+            RepositoryError::NoSuchDelivery => Fault::not_found("delivery"),
+            RepositoryError::Connection(error) => error.into(),
+            RepositoryError::Build(error) => error.into(),
+            RepositoryError::Store(error) => error.into(),
+        }
+    }
+}
+
 impl From<BuildError> for Fault {
     fn from(error: BuildError) -> Fault {
         let message = error.to_string();
@@ -258,6 +303,7 @@ impl From<BuildError> for Fault {
             BuildError::Slug(error) => Fault::internal(&error),
             BuildError::Network(error) => Fault::internal(&error),
             BuildError::Release(error) => error.into(),
+            BuildError::Connection(error) => error.into(),
             BuildError::Io(error) => Fault::internal(&error),
             BuildError::Store(error) => error.into(),
         }

@@ -16,10 +16,12 @@ use crate::{
     builder::{Builder, BuilderParts},
     clock::Clock,
     config::Config,
+    connections::{Connections, ConnectionsParts},
     domains::{Domains, DomainsParts},
     dynos::{Dynos, DynosParts},
     egress::Egress,
     engine::Engine,
+    github::{GitHost, client::GithubClient},
     host::Host,
     http::ClientAddress,
     logs::{
@@ -29,6 +31,7 @@ use crate::{
     pipelines::{Pipelines, PipelinesParts},
     plans::Plans,
     releases::{Releases, ReleasesParts},
+    repositories::{self, Repositories, RepositoriesParts},
     router::{Peer, Platform},
     scheduler::{Activator, Tasks, every},
     secrets::KeyRing,
@@ -47,6 +50,7 @@ pub struct Ground {
     pub engine: Arc<dyn Engine>,
     pub keys: Arc<KeyRing>,
     pub egress: Egress,
+    pub github: Arc<dyn GitHost>,
     pub logs: Logs,
     /// The id under which this server labels what it makes.
     pub instance: String,
@@ -59,6 +63,8 @@ pub struct Owners {
     pub tasks: Tasks,
     pub reader: Reader,
     pub accounts: Accounts,
+    pub connections: Connections,
+    pub repositories: Repositories,
     pub apps: Apps,
     pub domains: Domains,
     pub pipelines: Pipelines,
@@ -91,16 +97,17 @@ impl Ground {
         std::fs::write(data.join("instance"), &instance)?;
         let keys = Arc::new(KeyRing::open_or_create(&data.join("key"))?);
         let egress = Egress::new(&config.options.egress_allow, config.options.egress_ca.as_deref())?;
+        let github = Arc::new(git_host(&config)?);
         let logs = Logs::open(&data.join("logs.db"), clock.clone(), tasks).await?;
         let engine = engine(&instance)?;
-        Ok(Ground { config: Arc::new(config), clock, tasks: tasks.clone(), reader, writer, engine, keys, egress, logs, instance })
+        Ok(Ground { config: Arc::new(config), clock, tasks: tasks.clone(), reader, writer, engine, keys, egress, github, logs, instance })
     }
 }
 
 impl Owners {
     /// Puts them together; nothing runs yet.
     pub fn new(ground: Ground) -> Owners {
-        let Ground { config, clock, tasks, reader, writer, engine, keys, egress, logs, instance } = ground;
+        let Ground { config, clock, tasks, reader, writer, engine, keys, egress, github, logs, instance } = ground;
         let idle_after = config.options.idle_after.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.1, 31_536_000.0)));
         let plans = Plans::new(reader.clone(), writer.clone(), clock.clone(), idle_after);
         let host = Host::new(&config);
@@ -137,6 +144,14 @@ impl Owners {
             clock: clock.clone(),
             tasks: tasks.clone(),
         });
+        let connections = Connections::new(ConnectionsParts {
+            config: config.clone(),
+            clock: clock.clone(),
+            reader: reader.clone(),
+            writer: writer.clone(),
+            keys: keys.clone(),
+            github: github.clone(),
+        });
         let builder = Builder::new(BuilderParts {
             config: config.clone(),
             clock: clock.clone(),
@@ -147,11 +162,13 @@ impl Owners {
             logs: logs.clone(),
             slugs: slugs.clone(),
             releases: releases.clone(),
+            github: github.clone(),
+            connections: connections.clone(),
             plans: plans.clone(),
             host: host.clone(),
             root: config.options.data_dir.clone(),
         });
-        let accounts = Accounts::new(reader.clone(), writer.clone(), clock.clone(), keys);
+        let accounts = Accounts::new(reader.clone(), writer.clone(), clock.clone(), keys.clone());
         let domains = Domains::new(DomainsParts {
             config: config.clone(),
             clock: clock.clone(),
@@ -167,12 +184,24 @@ impl Owners {
             writer: writer.clone(),
             releases: releases.clone(),
         });
+        let repositories = Repositories::new(RepositoriesParts {
+            config: config.clone(),
+            clock: clock.clone(),
+            reader: reader.clone(),
+            writer: writer.clone(),
+            keys,
+            github,
+            connections: connections.clone(),
+            builder: builder.clone(),
+            logs: logs.clone(),
+        });
         let apps = Apps::new(AppsParts {
             reader: reader.clone(),
             writer,
             releases: releases.clone(),
             dynos: dynos.clone(),
             builder: builder.clone(),
+            repositories: repositories.clone(),
             logs: logs.clone(),
             clock: clock.clone(),
             plans: plans.clone(),
@@ -184,6 +213,8 @@ impl Owners {
             tasks,
             reader,
             accounts,
+            connections,
+            repositories,
             apps,
             domains,
             pipelines,
@@ -218,6 +249,7 @@ impl Owners {
 
     /// The one list of periodic tasks. Work that belongs to one app's supervisor or one build is not here.
     pub fn tick(&self) {
+        self.follow_repositories();
         let dynos = self.dynos.clone();
         self.tasks.spawn(every(Duration::from_secs(1), Activator::new(), move || {
             dynos.sweep();
@@ -248,6 +280,16 @@ impl Owners {
         }));
     }
 
+    /// Follows branches and tells the git host of builds.
+    fn follow_repositories(&self) {
+        let repositories = self.repositories.clone();
+        self.tasks.spawn(every(repositories::EVERY, repositories.wake(), move || {
+            let repositories = repositories.clone();
+            async move { repositories.look().await }
+        }));
+        self.tasks.spawn(self.repositories.clone().report_on());
+    }
+
     /// The dashboard's pages.
     pub fn web(&self) -> axum::Router {
         web::router(Web {
@@ -255,6 +297,8 @@ impl Owners {
             clock: self.clock.clone(),
             reader: self.reader.clone(),
             accounts: self.accounts.clone(),
+            connections: self.connections.clone(),
+            repositories: self.repositories.clone(),
             apps: self.apps.clone(),
             builder: self.builder.clone(),
             releases: self.releases.clone(),
@@ -318,4 +362,17 @@ impl Owners {
         };
         admin::serve(door, &data.join(admin::SOCKET), &self.tasks).context("The admin socket cannot be made")
     }
+}
+
+/// The configured git host; its own addresses need no further permission.
+fn git_host(config: &Config) -> anyhow::Result<GithubClient> {
+    let (web, api) = (config.options.github_url.as_str(), config.github_api_url());
+    let mut allow = config.options.egress_allow.clone();
+    for address in [web, &api] {
+        let url: reqwest::Url = address.parse().with_context(|| format!("{address} is not an address"))?;
+        let port = url.port_or_known_default().unwrap_or(443);
+        allow.extend(url.host_str().map(|host| format!("{host}:{port}")));
+    }
+    let egress = Egress::new(&allow, config.options.egress_ca.as_deref())?;
+    Ok(GithubClient::new(web, &api, egress)?)
 }

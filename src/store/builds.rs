@@ -7,7 +7,10 @@ use crate::{
         AppId, BuildId, BuildStatus, ReleaseId, SlugId, SourceId, Timestamp, UserId,
         build::{Build, Phase},
     },
-    store::{Reader, StoreError, Writer},
+    store::{
+        Reader, StoreError, Writer,
+        git_builds::{self, GitBuild},
+    },
 };
 
 /// What a new row is made of.
@@ -17,7 +20,7 @@ pub struct NewBuild {
     pub app_id: AppId,
     pub user_id: UserId,
     pub user_email: String,
-    pub source_id: SourceId,
+    pub source_id: Option<SourceId>,
     pub source_url: String,
     pub source_version: Option<String>,
     pub stack: String,
@@ -155,7 +158,9 @@ impl Reader {
 }
 
 impl Writer {
-    pub async fn insert_build(&self, build: &NewBuild) -> Result<(), StoreError> {
+    /// Queues a build; one of a commit with its commit.
+    pub async fn insert_build(&self, build: &NewBuild, git: Option<&GitBuild>) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
         sqlx::query!(
             "insert into builds (id, app_id, user_id, user_email, status, source_id, source_url, source_version, stack, output_hash,
                                  created_at)
@@ -171,8 +176,12 @@ impl Writer {
             build.output_hash,
             build.created_at
         )
-        .execute(self.pool())
+        .execute(&mut *tx)
         .await?;
+        if let Some(git) = git {
+            git_builds::insert(&mut tx, git).await?;
+        }
+        tx.commit().await?;
         Ok(())
     }
 

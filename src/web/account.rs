@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::{
     accounts::{Token, User},
+    connections::Connection,
     domain::{SessionId, Timestamp, TokenId, user::Session},
     http::{CurrentUser, Fault, session_token},
     web::{
@@ -31,6 +32,9 @@ struct AccountPage {
     second_factor: bool,
     /// Some for administrators.
     sign_up: Option<&'static str>,
+    /// The connection to GitHub, and whether one can be made.
+    github: Option<Connection>,
+    github_known: bool,
     fresh_token: Option<String>,
     fresh_invite: Option<String>,
 }
@@ -70,8 +74,11 @@ async fn show(web: &Web, cx: Cx, (user, headers): (&User, &HeaderMap), fresh: Fr
     let sessions = web.accounts.sessions(user.id).await?.into_iter().map(row).collect();
     let email = user.email.to_string();
     let second_factor = web.accounts.has_second_factor(user.id).await?;
+    let github = web.connections.of(user.id).await?;
+    let github_known = web.connections.registration().await?.is_some();
     let (fresh_token, fresh_invite) = (fresh.token, fresh.invite);
-    Ok(page(StatusCode::OK, &AccountPage { cx, email, tokens, sessions, second_factor, sign_up, fresh_token, fresh_invite }))
+    let shown = AccountPage { cx, email, tokens, sessions, second_factor, sign_up, github, github_known, fresh_token, fresh_invite };
+    Ok(page(StatusCode::OK, &shown))
 }
 
 /// The name in a `User-Agent`: browser and system where they are known words.

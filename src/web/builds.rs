@@ -26,15 +26,18 @@ use crate::{
         release::short_commit,
         user::Actor,
     },
-    http::{AppAccess, Deployer, Fault, Viewer},
+    http::{AppAccess, CurrentUser, Deployer, Fault, Viewer},
     web::{
         Page, Web, ansi,
         app::{Head, Seen, Tab},
         cx::Cx,
         lang,
         log::last_event_id,
-        page, say, see_other,
+        page,
+        repository::{GithubView, Wanted},
+        say, see_other,
         state::Pill,
+        steps::GitView,
     },
 };
 
@@ -48,6 +51,7 @@ const PAUSE: Duration = Duration::from_millis(60);
 struct DeployPage {
     cx: Cx,
     head: Head,
+    github: GithubView,
     wrong: Option<String>,
     script: String,
     builds: Vec<BuildView>,
@@ -59,6 +63,8 @@ struct BuildPage {
     cx: Cx,
     head: Head,
     build: BuildView,
+    /// Some for a build of a commit.
+    git: Option<GitView>,
     lines: Vec<ansi::Markup>,
     /// The byte behind the last line shown.
     next: u64,
@@ -136,15 +142,22 @@ fn phase_view(cx: &Cx, phase: &Phase, status: BuildStatus) -> PhaseView {
     PhaseView { name, class, took: lang::took(end.since(Timestamp(phase.started_at))) }
 }
 
-pub async fn deploy_page(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Deployer) -> Page {
-    show_deploy(&web, cx, &app, StatusCode::OK, None).await
+pub async fn deploy_page(
+    State(web): State<Web>,
+    cx: Cx,
+    AppAccess { app, .. }: Deployer,
+    CurrentUser(user): CurrentUser,
+    Query(wanted): Query<Wanted>,
+) -> Page {
+    let github = GithubView::see(&web, &cx, (&app, &user), &wanted).await?;
+    show_deploy(&web, cx, &app, github, (StatusCode::OK, None)).await
 }
 
-async fn show_deploy(web: &Web, cx: Cx, app: &App, status: StatusCode, wrong: Option<String>) -> Page {
+async fn show_deploy(web: &Web, cx: Cx, app: &App, github: GithubView, (status, wrong): (StatusCode, Option<String>)) -> Page {
     let Seen { head, .. } = Head::see(web, &cx, app, Tab::Deploy).await?;
     let builds = web.reader.builds(app.id, 10).await?.iter().map(|build| BuildView::of(&cx, build)).collect();
     let script = script(&web.config.dashboard_url(), app.name.as_str());
-    Ok(page(status, &DeployPage { cx, head, wrong, script, builds }))
+    Ok(page(status, &DeployPage { cx, head, github, wrong, script, builds }))
 }
 
 /// The same deploy from a terminal: an archive of the last commit through the API.
@@ -159,7 +172,13 @@ fn script(url: &str, name: &str) -> String {
 }
 
 /// Takes the archive as it comes and queues a build of it. Nothing is held in memory.
-pub async fn upload(State(web): State<Web>, cx: Cx, AppAccess { app, by }: Deployer, form: Multipart) -> Page {
+pub async fn upload(
+    State(web): State<Web>,
+    cx: Cx,
+    AppAccess { app, by }: Deployer,
+    CurrentUser(user): CurrentUser,
+    form: Multipart,
+) -> Page {
     let sent = async {
         let (source, version) = receive(&web, app.id, &by, form).await?;
         web.builder.enqueue(app.id, BuildSource::Stored { source, version }, &by).await
@@ -167,7 +186,10 @@ pub async fn upload(State(web): State<Web>, cx: Cx, AppAccess { app, by }: Deplo
     match sent.await {
         Ok((build, _)) => Ok(see_other(&format!("/apps/{}/builds/{}", app.name, build.id), [])),
         Err(error) => match say::build(cx.lang, &error) {
-            Some(text) => show_deploy(&web, cx, &app, StatusCode::UNPROCESSABLE_ENTITY, Some(text)).await,
+            Some(text) => {
+                let github = GithubView::see(&web, &cx, (&app, &user), &Wanted::default()).await?;
+                show_deploy(&web, cx, &app, github, (StatusCode::UNPROCESSABLE_ENTITY, Some(text))).await
+            }
             None => Err(error.into()),
         },
     }
@@ -231,8 +253,9 @@ pub async fn build_page(State(web): State<Web>, cx: Cx, BuildAccess { app, build
     let (output, next) = so_far(&web, build.id).await?;
     // The log may have ended while it was read.
     let build = web.reader.build(build.id).await?.unwrap_or(build);
+    let git = web.reader.git_build(build.id).await?.map(|git| GitView::of(&cx, &build, &git));
     let build = BuildView::of(&cx, &build);
-    Ok(page(StatusCode::OK, &BuildPage { cx, head, build, lines: lines(&output), next }))
+    Ok(page(StatusCode::OK, &BuildPage { cx, head, build, git, lines: lines(&output), next }))
 }
 
 /// What a build has written until now, and the offset behind it.

@@ -205,7 +205,7 @@ impl<S: Sync> FromRequestParts<S> for Cx {
 }
 
 /// One cookie of the request; two of a name are none.
-fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+pub fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     let values = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let pairs = values.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
     let mut ours = pairs.filter(|(key, _)| *key == name).map(|(_, value)| value);

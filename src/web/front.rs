@@ -37,6 +37,8 @@ struct LoginPage {
     form: Form,
     /// Whether a link to the sign-up makes sense.
     open: bool,
+    /// Whether GitHub can say who somebody is.
+    github: bool,
 }
 
 #[derive(Template)]
@@ -55,6 +57,8 @@ struct SignUpPage {
     form: Form,
     allowed: bool,
     refusal: String,
+    /// Whether GitHub can say who somebody is.
+    github: bool,
 }
 
 #[derive(Template)]
@@ -94,6 +98,11 @@ pub fn mode_word(mode: SignUp) -> &'static str {
 /// What a radio button of the sign-up question means.
 pub fn sign_up_mode(word: &str) -> Option<SignUp> {
     [SignUp::Open, SignUp::Invite, SignUp::Closed].into_iter().find(|mode| mode_word(*mode) == word)
+}
+
+/// Whether the pages offer GitHub.
+async fn github(web: &Web) -> Result<bool, Fault> {
+    Ok(web.connections.registration().await?.is_some())
 }
 
 pub async fn claim_page(State(web): State<Web>, cx: Cx) -> Page {
@@ -137,7 +146,7 @@ pub async fn login_page(State(web): State<Web>, cx: Cx, MaybeUser(user): MaybeUs
         return Ok(Redirect::to(local_path(&query.next)).into_response());
     }
     let open = web.accounts.sign_up_mode().await? == SignUp::Open;
-    Ok(page(StatusCode::OK, &LoginPage { cx, form: Form::default().filled("next", query.next), open }))
+    Ok(page(StatusCode::OK, &LoginPage { cx, form: Form::default().filled("next", query.next), open, github: github(&web).await? }))
 }
 
 #[derive(Deserialize)]
@@ -152,17 +161,20 @@ pub async fn log_in(State(web): State<Web>, cx: Cx, parts: Parts, sent: Sent<Log
     let Login { email, password, next } = fields(sent)?;
     match web.accounts.log_in(&email, &password, &origin_of(&parts)).await {
         Ok(LogIn::Session(_, session)) => Ok(see_other(local_path(&next), [session_cookie(&web.config, &session)])),
-        Ok(LogIn::Code { ticket }) => {
-            let form = Form::default().filled("next", next);
-            Ok(page(StatusCode::OK, &CodePage { cx, form, ticket: ticket.expose_secret().to_owned() }))
-        }
+        Ok(LogIn::Code { ticket }) => ask_code(cx, &ticket, &next),
         Err(error) => {
             let form = Form::default().filled("email", email).filled("next", next);
             let (status, form) = refused(cx.lang, form, error)?;
             let open = web.accounts.sign_up_mode().await? == SignUp::Open;
-            Ok(page(status, &LoginPage { cx, form, open }))
+            Ok(page(status, &LoginPage { cx, form, open, github: github(&web).await? }))
         }
     }
+}
+
+/// Asks for the code of the second factor; then it goes to `next`.
+pub fn ask_code(cx: Cx, ticket: &SecretString, next: &str) -> Page {
+    let form = Form::default().filled("next", next);
+    Ok(page(StatusCode::OK, &CodePage { cx, form, ticket: ticket.expose_secret().to_owned() }))
 }
 
 #[derive(Deserialize)]
@@ -200,11 +212,12 @@ pub async fn sign_up_page(State(web): State<Web>, cx: Cx) -> Page {
         SignUp::Closed => Some(cx.t("sign-up-is-closed")),
     };
     let (allowed, refusal) = (refusal.is_none(), refusal.unwrap_or_default());
-    Ok(page(StatusCode::OK, &SignUpPage { cx, form: Form::default(), allowed, refusal }))
+    Ok(page(StatusCode::OK, &SignUpPage { cx, form: Form::default(), allowed, refusal, github: github(&web).await? }))
 }
 
-pub async fn invite_page(cx: Cx, Path(token): Path<String>) -> Page {
-    Ok(page(StatusCode::OK, &SignUpPage { cx, form: Form::default().filled("invite", token), allowed: true, refusal: String::new() }))
+pub async fn invite_page(State(web): State<Web>, cx: Cx, Path(token): Path<String>) -> Page {
+    let form = Form::default().filled("invite", token);
+    Ok(page(StatusCode::OK, &SignUpPage { cx, form, allowed: true, refusal: String::new(), github: github(&web).await? }))
 }
 
 #[derive(Deserialize)]
@@ -223,7 +236,7 @@ pub async fn sign_up(State(web): State<Web>, cx: Cx, parts: Parts, sent: Sent<Si
         Err(error) => {
             let form = Form::default().filled("email", email).filled("invite", invite);
             let (status, form) = refused(cx.lang, form, error)?;
-            Ok(page(status, &SignUpPage { cx, form, allowed: true, refusal: String::new() }))
+            Ok(page(status, &SignUpPage { cx, form, allowed: true, refusal: String::new(), github: github(&web).await? }))
         }
     }
 }

@@ -23,11 +23,13 @@ use crate::{
     builder::Builder,
     clock::Clock,
     config::Config,
+    connections::Connections,
     dynos::Dynos,
     http::{Fault, authenticate_session, request_id, require_same_origin, security_headers},
     logs::{Logs, drains::Drains},
     plans::Plans,
     releases::Releases,
+    repositories::Repositories,
     store::Reader,
 };
 
@@ -44,14 +46,18 @@ mod drains;
 mod form;
 mod formation;
 mod front;
+mod github;
 mod lang;
 mod log;
 mod oops;
 mod overview;
 mod password;
+mod registration;
+mod repository;
 mod say;
 mod settings;
 mod state;
+mod steps;
 
 /// What the pages stand on.
 #[derive(Clone)]
@@ -60,6 +66,8 @@ pub struct Web {
     pub clock: Arc<dyn Clock>,
     pub reader: Reader,
     pub accounts: Accounts,
+    pub connections: Connections,
+    pub repositories: Repositories,
     pub apps: Apps,
     pub builder: Builder,
     pub releases: Releases,
@@ -98,7 +106,9 @@ pub fn router(web: Web) -> Router {
         .route("/signup", get(front::sign_up_page).post(front::sign_up))
         .route("/invite/{token}", get(front::invite_page))
         .route("/reset/{token}", get(front::reset_page).post(front::reset))
-        .route("/preferences", post(front::preferences));
+        .route("/preferences", post(front::preferences))
+        .route("/login/github", get(github::sign_in))
+        .route("/github/callback", get(github::callback));
     let pages = Router::new()
         .route("/", get(async || Redirect::to("/apps")))
         .route("/apps", get(apps::list))
@@ -113,7 +123,12 @@ pub fn router(web: Web) -> Router {
         .route("/account/second-factor/confirm", post(password::confirm))
         .route("/account/second-factor/remove", post(password::remove))
         .route("/account/sign-up", post(account::set_sign_up))
-        .route("/account/invite", post(account::invite));
+        .route("/account/invite", post(account::invite))
+        .route("/account/github/disconnect", post(github::disconnect))
+        .route("/github/connect", get(github::connect))
+        .route("/admin/github", get(registration::registration).post(registration::register))
+        .route("/admin/github/test", post(registration::test))
+        .route("/admin/github/remove", post(registration::unregister));
     let missing = async || Fault::not_found("page");
     let wrong_method = async || Fault { status: StatusCode::METHOD_NOT_ALLOWED, ..Fault::bad_request("") };
     let layered = front
@@ -128,6 +143,7 @@ pub fn router(web: Web) -> Router {
     Router::new()
         .route("/assets/{*path}", get(assets::serve))
         .merge(layered)
+        .merge(github::receiver())
         .layer(from_fn(security_headers))
         .layer(from_fn(request_id))
         .layer(tower_http::compression::CompressionLayer::new())
@@ -147,6 +163,15 @@ fn app_pages() -> Router<Web> {
         .route("/builds/{build}", get(builds::build_page))
         .route("/builds/{build}/output", get(builds::output))
         .route("/builds/{build}/cancel", post(builds::cancel))
+        .route("/github/head", get(repository::head))
+        .route("/github/connect", post(repository::connect))
+        .route("/github/connect-public", post(repository::connect_public))
+        .route("/github/disconnect", post(repository::disconnect))
+        .route("/github/deploy", post(repository::deploy))
+        .route("/github/automatic", post(repository::enable))
+        .route("/github/automatic/disable", post(repository::disable))
+        .route("/github/deliveries", get(repository::deliveries))
+        .route("/github/redeliver", post(repository::redeliver))
         .route("/activity", get(activity::activity))
         .route("/rollback", post(activity::roll_back))
         .route("/logs", get(log::logs))

@@ -5,10 +5,13 @@ use crate::{
     accounts::{AccountError, PasswordError},
     apps::AppError,
     builder::BuildError,
+    connections::ConnectionError,
     domain::{AppNameError, config_var::ConfigVarError},
     dynos::DynoError,
     egress::EgressError,
+    github::GitHostError,
     logs::drains::{DRAINS_PER_APP, DrainError},
+    repositories::RepositoryError,
     web::lang::Lang,
 };
 
@@ -104,5 +107,34 @@ pub fn drain(lang: Lang, error: &DrainError) -> Option<String> {
         DrainError::Refused(EgressError::NotPublic(host)) => lang.with("drain-private", &[("host", host)]),
         DrainError::Refused(error) => error.to_string(),
         _ => return None,
+    })
+}
+
+/// Why GitHub did not do it. Its own words stay as they were written.
+pub fn git_host(lang: Lang, error: &GitHostError) -> String {
+    match error {
+        GitHostError::Unauthorized => lang.t("gh-trouble-revoked"),
+        GitHostError::Forbidden(words) => lang.with("gh-forbidden", &[("words", words)]),
+        GitHostError::NotFound => lang.t("gh-not-found"),
+        GitHostError::RateLimited(seconds) => lang.with("gh-limited", &[("n", &seconds.to_string())]),
+        GitHostError::Refused(words) => lang.with("gh-refused", &[("words", words)]),
+        GitHostError::Oauth(word) => lang.with("gh-unconfirmed", &[("words", word)]),
+        GitHostError::Unreachable(why) => lang.with("gh-unreachable", &[("words", why)]),
+    }
+}
+
+/// Why a repository could not be connected, asked or deployed.
+pub fn repository(lang: Lang, error: &RepositoryError) -> Option<String> {
+    Some(match error {
+        RepositoryError::NotLinked => lang.t("gh-not-linked"),
+        RepositoryError::NoSuchBranch(branch) => lang.with("gh-no-branch", &[("branch", branch.as_str())]),
+        RepositoryError::BadName(_) => lang.t("gh-bad-name"),
+        RepositoryError::NotAdmin(name) => lang.with("gh-not-admin", &[("name", name.as_str())]),
+        RepositoryError::Private(name) => lang.with("gh-private", &[("name", name.as_str())]),
+        RepositoryError::Connection(ConnectionError::NotConnected) => lang.t("gh-not-connected"),
+        RepositoryError::Connection(ConnectionError::NotSetUp) => lang.t("gh-not-set-up"),
+        RepositoryError::Connection(ConnectionError::Host(error)) => git_host(lang, error),
+        RepositoryError::Build(error) => return build(lang, error),
+        RepositoryError::Connection(_) | RepositoryError::NoSuchDelivery | RepositoryError::Store(_) => return None,
     })
 }

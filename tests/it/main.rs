@@ -10,6 +10,7 @@ mod docker;
 mod drains;
 mod dynos;
 mod engine_contract;
+mod github;
 mod host;
 mod plans;
 mod quota;

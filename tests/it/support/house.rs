@@ -9,6 +9,7 @@ use siesta::{
     config::{Config, ServeOptions},
     domain::{AppId, Procfile, SlugId, Timestamp, slug::Slug},
     engine::{Engine, fake::FakeEngine},
+    github::fake::FakeGitHub,
     scheduler::Tasks,
     server::{Ground, Owners},
     slugs::app_image,
@@ -44,6 +45,7 @@ pub async fn ground(config: Config, clock: Arc<dyn siesta::clock::Clock>, engine
 pub struct House {
     pub owners: Owners,
     pub engine: FakeEngine,
+    pub github: FakeGitHub,
     pub clock: ManualClock,
     _folder: tempfile::TempDir,
 }
@@ -55,10 +57,12 @@ impl House {
         for image in ["siesta/run:1", "siesta/build:1"] {
             engine.add_image(image);
         }
-        let ground = ground(config(folder.path(), flags), Arc::new(clock.clone()), Arc::new(engine.clone()), INSTANCE).await;
+        let github = FakeGitHub::new();
+        let mut ground = ground(config(folder.path(), flags), Arc::new(clock.clone()), Arc::new(engine.clone()), INSTANCE).await;
+        ground.github = Arc::new(github.clone());
         let owners = Owners::new(ground);
         owners.start().await.expect("a start");
-        House { owners, engine, clock, _folder: folder }
+        House { owners, engine, github, clock, _folder: folder }
     }
 
     /// Stops as a server does.

@@ -3,4 +3,4 @@
 mod login;
 mod pages;
 mod rules;
-mod server;
+pub mod server;

@@ -6,9 +6,19 @@ use http::{Method, StatusCode};
 use super::server::{PASSWORD, Server, Visitor, form};
 
 /// Every page of an app that answers to GET, and every address that changes one.
-const READS: [&str; 9] =
-    ["", "/resources", "/deploy", "/activity", "/logs", "/logs/download", "/access", "/settings", "/settings?reveal=1"];
-const CHANGES: [(&str, &[(&str, &str)]); 12] = [
+const READS: [&str; 10] = [
+    "",
+    "/resources",
+    "/deploy",
+    "/github/deliveries",
+    "/activity",
+    "/logs",
+    "/logs/download",
+    "/access",
+    "/settings",
+    "/settings?reveal=1",
+];
+const CHANGES: [(&str, &[(&str, &str)]); 19] = [
     ("/scale", &[("process", "web"), ("quantity", "0")]),
     ("/restart", &[]),
     ("/wake", &[]),
@@ -21,6 +31,13 @@ const CHANGES: [(&str, &[(&str, &str)]); 12] = [
     ("/access/give", &[("email", "eve@example.org"), ("role", "view")]),
     ("/access/remove", &[("user", "0198c0de-0000-7000-8000-000000000000")]),
     ("/delete", &[("confirm", "tienda")]),
+    ("/github/connect", &[("repository", "ana/tienda")]),
+    ("/github/connect-public", &[("repository", "ana/tienda")]),
+    ("/github/disconnect", &[]),
+    ("/github/deploy", &[("branch", "main")]),
+    ("/github/automatic", &[("branch", "main")]),
+    ("/github/automatic/disable", &[]),
+    ("/github/redeliver", &[("guid", "0")]),
 ];
 
 #[tokio::test]
@@ -216,7 +233,7 @@ async fn a_collaborator_does_what_the_role_allows_and_no_more() {
     assert!(unknown.text.contains("id=\"e-email\"") && unknown.text.contains("value=\"nobody@example.org\""), "{}", unknown.text);
     for path in READS {
         let viewed = server.get(&vera, &format!("/apps/tienda{path}")).await;
-        let closed = path.starts_with("/settings") || path == "/deploy";
+        let closed = path.starts_with("/settings") || path.starts_with("/github") || path == "/deploy";
         assert_eq!(viewed.status, if closed { StatusCode::FORBIDDEN } else { StatusCode::OK }, "{path}");
         assert_eq!(server.get(&dora, &format!("/apps/tienda{path}")).await.status, StatusCode::OK, "{path}");
     }

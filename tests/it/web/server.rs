@@ -62,7 +62,12 @@ pub struct Server {
 impl Server {
     /// A server that was claimed by `ana@example.org`.
     pub async fn claimed() -> (Server, Visitor) {
-        let server = Server::start(&[]).await;
+        Server::claimed_with(&[]).await
+    }
+
+    /// The same with these flags of `siesta serve`.
+    pub async fn claimed_with(flags: &[&str]) -> (Server, Visitor) {
+        let server = Server::start(flags).await;
         let token = server.accounts.new_claim_token().await.unwrap().unwrap();
         let (user, session) =
             server.accounts.claim(&token, "ana@example.org", &PASSWORD.into(), SignUp::Open, &Origin::default()).await.unwrap();

@@ -1,0 +1,169 @@
+// The class hand-out's path in a real browser, in both languages, against a stand-in for GitHub with
+// real repositories: in, create, Connect to GitHub, allow, search, Connect, Deploy Branch, View; then
+// automatic deploys and a real `git push`.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { CLIENT, StandIn } from "../../script/github-demo/server.mjs";
+import { browse, overflowOnPhone, serve } from "./served.mjs";
+
+const PASSWORD = "correct horse battery";
+const EXAMPLE = new URL("../../examples/tienda-videojuegos", import.meta.url).pathname;
+let server, github, root;
+
+before(async () => {
+  root = mkdtempSync(join(tmpdir(), "github-demo-"));
+  github = new StandIn({ root });
+  const url = await github.listen();
+  server = await serve({
+    SIESTA_GITHUB_URL: url,
+    SIESTA_GITHUB_CLIENT_ID: CLIENT.id,
+    SIESTA_GITHUB_CLIENT_SECRET: CLIENT.secret,
+  });
+});
+
+after(async () => {
+  await server?.stop();
+  await github?.close();
+  rmSync(root, { recursive: true, force: true });
+});
+
+/** The texts of a locale by key; only plain ones. */
+function texts(language) {
+  const found = {};
+  for (const file of ["main", "app", "github"]) {
+    const lines = readFileSync(new URL(`../../locales/${language}/${file}.ftl`, import.meta.url), "utf8").split("\n");
+    for (const line of lines) {
+      const [key, ...rest] = line.split(" = ");
+      if (rest.length && !line.startsWith(" ")) found[key] = rest.join(" = ");
+    }
+  }
+  return found;
+}
+
+/** git on the reader's machine, asking nobody. */
+function git(folder, ...args) {
+  const env = { PATH: process.env.PATH, HOME: root, GIT_TERMINAL_PROMPT: "0", GIT_CONFIG_NOSYSTEM: "1" };
+  return execFileSync("git", ["-c", "user.name=Ana", "-c", "user.email=ana@example.org", ...args], { cwd: folder, env, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+}
+
+for (const [language, locale, login, app] of [
+  ["en", "en-US", "ana", "gameshop"],
+  ["es", "es-ES", "luis", "tiendajuegos"],
+]) {
+  describe(`the hand-out's path in ${language}`, { concurrency: false }, () => {
+    const t = texts(language);
+    const repository = `${login}/tiendavideojuegos`;
+    let browser, page, faults;
+
+    const look = async (name) => {
+      if (process.env.SIESTA_SCREENSHOTS) await page.screenshot({ path: join(process.env.SIESTA_SCREENSHOTS, `github-${name}-${language}.png`), fullPage: true });
+      assert.equal(await overflowOnPhone(page), "", `${name} is wider than a phone`);
+    };
+
+    before(async () => {
+      github.person(login);
+      github.repository(repository, { isPrivate: true });
+      await github.commit(repository, "main", "Tienda de videojuegos", { folder: EXAMPLE });
+      ({ browser, page, faults } = await browse(locale));
+    });
+    after(() => browser?.close());
+
+    test("signs up and creates an app", async () => {
+      await page.goto(server.url + (language === "en" ? "/claim" : "/signup"));
+      if (language === "en") await page.getByLabel(t["claim-token"]).fill(server.token);
+      await page.getByLabel(t.email).fill(`${login}@example.org`);
+      await page.getByLabel(t.password, { exact: true }).fill(PASSWORD);
+      await page.getByRole("button", { name: language === "en" ? t["claim-do"] : t["sign-up"], exact: true }).click();
+      await page.getByRole("link", { name: t["new-app"] }).click();
+      await page.getByLabel(t["app-name"]).fill(app);
+      await page.getByText(t["name-free"]).waitFor();
+      await page.getByRole("button", { name: t["create-app"] }).click();
+      await page.getByRole("heading", { name: "GitHub", exact: true }).waitFor();
+      await look("not-connected");
+    });
+
+    test("connects to GitHub, searches for the repository and connects it", async () => {
+      await page.getByRole("link", { name: "Connect to GitHub" }).click();
+      await page.getByRole("heading", { name: "Authorize Siesta" }).waitFor();
+      await page.getByRole("button", { name: "Cancel" }).click();
+      await page.getByText(t["flash-github-denied"]).waitFor();
+      await page.getByRole("link", { name: "Connect to GitHub" }).click();
+      await page.getByLabel(login, { exact: true }).check();
+      await page.getByRole("button", { name: "Authorize Siesta" }).click();
+      await page.getByLabel(t["gh-search-label"]).fill("tienda");
+      await page.getByRole("button", { name: t["gh-search"], exact: true }).click();
+      await look("found");
+      await page.getByRole("button", { name: `Connect ${repository}` }).click();
+      await page.getByRole("link", { name: repository }).waitFor();
+      await page.getByText("Tienda de videojuegos").first().waitFor();
+      await look("connected");
+    });
+
+    test("Deploy Branch ticks its steps, and View leads to the shop", async () => {
+      await page.getByRole("button", { name: "Deploy Branch" }).click();
+      await page.getByText(t["step-receive"]).waitFor();
+      await page.getByText("-----> ").first().waitFor({ timeout: 120_000 });
+      await look("deploying");
+      await page.getByText(t["gh-deployed"]).waitFor({ timeout: 300_000 });
+      assert.equal(await page.locator(".ticked li.ok").count(), 4);
+      await look("deployed");
+      const [opened] = await Promise.all([page.context().waitForEvent("page"), page.getByRole("link", { name: "View", exact: true }).click()]);
+      await opened.waitForURL(new RegExp(`//${app}\\.localhost`));
+      await opened.getByText("Tienda", { exact: false }).first().waitFor({ timeout: 90_000 });
+      await opened.close();
+    });
+
+    test("after Enable Automatic Deploys a real git push goes live by itself", async () => {
+      await page.goto(`${server.url}/apps/${app}/deploy`);
+      await page.getByRole("button", { name: "Enable Automatic Deploys" }).click();
+      await page.getByRole("button", { name: "Disable Automatic Deploys" }).waitFor();
+      await look("automatic");
+      const work = join(root, `work-${language}`);
+      const address = `${github.url.replace("//", `//${login}:demo@`)}/${repository}.git`;
+      git(root, "clone", "--quiet", address, work);
+      const path = join(work, "tienda/templates/base.html");
+      writeFileSync(path, readFileSync(path, "utf8").replace("<body", `<!-- pushed ${language} --><body`));
+      git(work, "commit", "--quiet", "--all", "-m", "A new front");
+      git(work, "push", "--quiet", "origin", "main");
+      const sha = git(work, "rev-parse", "HEAD").trim();
+      await page.goto(`${server.url}/apps/${app}/github/deliveries`);
+      const row = page.locator("tr", { hasText: sha.slice(0, 8) });
+      for (let tries = 0; tries < 150 && !(await row.getByText(t["verdict-deployed"], { exact: true }).count()); tries++) {
+        await page.waitForTimeout(1000);
+        await page.reload();
+      }
+      await look("deliveries");
+      await row.getByRole("link").click();
+      await page.getByText(t["gh-deployed"]).waitFor({ timeout: 300_000 });
+      const opened = await page.context().newPage();
+      await opened.goto(server.url.replace("//", `//${app}.`));
+      assert.match(await opened.content(), new RegExp(`pushed ${language}`));
+      await opened.close();
+      const states = await until(() => [...github.deployments.values()].find((one) => one.sha === sha)?.states.map((state) => state.state), (list) => list?.at(-1) === "success");
+      assert.equal(states.at(-1), "success");
+      const status = github.statuses.get(`${repository} ${sha}`).at(-1);
+      assert.deepEqual([status.state, status.context], ["success", `siesta/${app}`]);
+    });
+
+    test("nothing was wrong in the browser or between us and GitHub's description", async () => {
+      assert.deepEqual(faults, []);
+      assert.deepEqual(github.faults, []);
+      assert.ok(github.deliveries.every(({ status }) => status === 202), JSON.stringify(github.deliveries));
+    });
+  });
+}
+
+/** Asks again until the answer is what is awaited. */
+async function until(ask, is) {
+  for (let tries = 0; tries < 120; tries++) {
+    const answer = ask();
+    if (is(answer)) return answer;
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+  return ask();
+}

@@ -1,0 +1,273 @@
+//! The web flow: connecting, signing in and up, and everything that must be refused.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use siesta::{
+    accounts::SignUp,
+    github::{Access, GitHost as _, GitHostError, Search},
+};
+
+use super::{REGISTERED, begin, connect, connected, files, is_written};
+use crate::web::server::{Server, Visitor};
+
+#[tokio::test]
+async fn connecting_leads_to_the_search_and_the_token_is_nowhere_in_clear() {
+    let (server, ana) = connected().await;
+    let app = server.app(&ana, "tienda").await;
+    let github = &server.house.github;
+    github.organisation("ies-gonzalo-nazareno", &["ana"]);
+    for number in 0..40 {
+        github.repository_of(&format!("ana/tienda-{number}"), number % 2 == 0, &["ana"]);
+    }
+    github.repository_of("eve/secreta", true, &["eve"]);
+    let page = server.get(&ana, "/apps/tienda/deploy").await;
+    assert!(page.text.contains("Search for a repository to connect to") && page.text.contains("ies-gonzalo-nazareno"), "{}", page.text);
+    let found = server.get(&ana, "/apps/tienda/deploy?owner=ana&q=tienda").await;
+    assert_eq!(found.text.matches("aria-label=\"Connect ana/tienda-").count(), 30);
+    assert!(found.text.contains("q=tienda&#38;page=2") || found.text.contains("page=2"), "{}", found.text);
+    let more = server.get(&ana, "/apps/tienda/deploy?owner=ana&q=tienda&page=2").await;
+    assert_eq!(more.text.matches("aria-label=\"Connect ana/tienda-").count(), 10);
+    assert!(!server.get(&ana, "/apps/tienda/deploy?owner=eve&q=secreta").await.text.contains("eve/secreta"));
+
+    let repo = github.repository_of("ana/tienda", true, &["ana"]);
+    github.push(&repo, "main", "Add the cart\n\nbody", &files("1"));
+    let done = server.post(&ana, "/apps/tienda/github/connect", &[("repository", "ana/tienda")]).await;
+    assert_eq!((done.status, done.header("location")), (StatusCode::SEE_OTHER, "/apps/tienda/deploy"));
+    let page = server.get(&ana, "/apps/tienda/deploy").await;
+    for text in ["Connected to", "ana/tienda", "by ana", "Disconnect", "Enable Automatic Deploys", "Deploy Branch", "Add the cart"] {
+        assert!(page.text.contains(text), "{text}: {}", page.text);
+    }
+    assert!(!is_written(&server, "gho_ana"), "tokens are sealed");
+    let hook = github.hooks(&repo).pop().unwrap();
+    assert!(!is_written(&server, super::exposed(&hook.secret)), "the hook's secret is sealed");
+    assert!(!is_written(&server, hook.url.rsplit('/').next().unwrap()), "of the hook's token the hash is kept");
+
+    let gone = server.post(&ana, "/apps/tienda/github/disconnect", &[]).await;
+    assert_eq!(gone.status, StatusCode::SEE_OTHER);
+    assert!(github.hooks(&repo).is_empty(), "the hook goes with the link");
+    assert!(server.house.owners.repositories.link_of(app.id).await.unwrap().is_none());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_is_good_once_in_time_and_in_its_own_browser() {
+    let (server, ana) = connected().await;
+    let eve = server.person("eve@example.org").await;
+    server.house.github.person("eve", Some("eve@example.org"));
+    let refused = async |path: &str, visitor: &Visitor, why: &str| {
+        let answer = server.get(visitor, path).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{why}: {}", answer.text);
+    };
+
+    let (path, browser) = begin(&server, &ana, "/github/connect", "ana").await;
+    let (code, _) = path.split_once("&state=").unwrap();
+    refused(&format!("{code}&state=xxxxxxxx"), &browser, "a state nobody made").await;
+    refused(code, &browser, "no state").await;
+    refused(&path, &ana, "the flow's cookie is missing").await;
+    refused(&path, &browser, "a state that was tried is spent").await;
+
+    let (path, browser) = begin(&server, &ana, "/github/connect", "ana").await;
+    let stolen = Visitor { actor: None, cookie: browser.cookie.replace(&ana.cookie, &eve.cookie), language: "en" };
+    refused(&path, &stolen, "another person's session").await;
+
+    let (path, browser) = begin(&server, &ana, "/github/connect", "ana").await;
+    server.house.clock.advance(Duration::from_secs(601));
+    refused(&path, &browser, "too late").await;
+
+    let (path, browser) = begin(&server, &ana, "/github/connect", "ana").await;
+    assert_eq!(server.get(&browser, &path).await.status, StatusCode::SEE_OTHER);
+    refused(&path, &browser, "used before").await;
+
+    let (first, browser) = begin(&server, &ana, "/github/connect", "ana").await;
+    let (second, _) = begin(&server, &browser, "/github/connect", "ana").await;
+    let used = first.split('&').next().unwrap();
+    assert_eq!(server.get(&browser, &first).await.status, StatusCode::SEE_OTHER);
+    let again = format!("{used}&state={}", second.split("&state=").nth(1).unwrap());
+    let answer = server.get(&browser, &again).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "a code works once: {}", answer.text);
+
+    let (path, browser) = begin(&server, &ana, "/github/connect?next=//evil.example", "ana").await;
+    assert_eq!(server.get(&browser, &path).await.header("location"), "/apps", "no open redirect");
+
+    let foreign = server.request(&ana, Method::GET, "/github/connect").header("sec-fetch-site", "cross-site");
+    let answer = server.send(foreign.body(axum::body::Body::empty()).unwrap()).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN, "not begun from another site");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_says_no_at_github_comes_back_with_nothing_changed() {
+    let (server, ana) = Server::claimed_with(&REGISTERED).await;
+    server.app(&ana, "tienda").await;
+    server.house.github.person("ana", None);
+    let (path, browser) = begin(&server, &ana, "/github/connect?next=/apps/tienda/deploy", "ana").await;
+    let state = path.split("&state=").nth(1).unwrap();
+    let back = server.get(&browser, &format!("/github/callback?error=access_denied&state={state}")).await;
+    assert_eq!(back.header("location"), "/apps/tienda/deploy");
+    let page = server.get(&ana, "/apps/tienda/deploy").await;
+    assert!(page.text.contains("/github/connect?next=/apps/tienda/deploy") && page.text.contains("Connect to GitHub"), "{}", page.text);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_github_account_signs_up_and_in_but_takes_over_nobody() {
+    let (server, _) = Server::claimed_with(&REGISTERED).await;
+    let github = &server.house.github;
+    for (login, email) in [("luis", Some("luis@example.org")), ("ana-evil", Some("ana@example.org")), ("shy", None)] {
+        github.person(login, email);
+    }
+    let nobody = Visitor::stranger();
+    assert!(server.get(&nobody, "/login").await.text.contains("Continue with GitHub"));
+    let enter = async |login: &str| {
+        let (path, browser) = begin(&server, &nobody, "/login/github?next=/new", login).await;
+        server.get(&browser, &path).await
+    };
+    let first = enter("luis").await;
+    assert_eq!((first.status, first.header("location")), (StatusCode::SEE_OTHER, "/new"), "{}", first.text);
+    let cookie = first.set_cookie("siesta").expect("a session").split(';').next().unwrap().to_owned();
+    let luis = Visitor { cookie, ..Visitor::stranger() };
+    let account = server.get(&luis, "/account").await;
+    assert!(account.text.contains("luis@example.org") && account.text.contains("to sign in only"), "{}", account.text);
+    let again = enter("luis").await;
+    assert!(again.set_cookie("siesta").is_some());
+    assert_eq!(server.accounts.users().await.unwrap().len(), 2, "no second account");
+
+    for (login, why) in [("ana-evil", "her address has an account"), ("shy", "no verified address")] {
+        let answer = enter(login).await;
+        assert_eq!((answer.header("location"), answer.set_cookie("siesta")), ("/login", None), "{why}");
+    }
+    server.accounts.set_sign_up_mode(SignUp::Closed).await.unwrap();
+    github.person("late", Some("late@example.org"));
+    assert_eq!(enter("late").await.set_cookie("siesta"), None, "sign-up is closed");
+    assert!(enter("luis").await.set_cookie("siesta").is_some(), "who has an account comes in");
+
+    server.app(&luis_with_actor(&server, &luis).await, "tienda").await;
+    connect(&server, &luis, "luis").await;
+    assert!(enter("luis").await.set_cookie("siesta").is_some());
+    let page = server.get(&luis, "/apps/tienda/deploy").await;
+    assert!(page.text.contains("Search for a repository"), "a later sign-in does not weaken the connection: {}", page.text);
+    let taken = connect(&server, &server.person("eve@example.org").await, "luis").await;
+    assert_eq!(taken.status, StatusCode::SEE_OTHER);
+    assert!(taken.set_cookie("siesta_flash").is_some(), "one GitHub account, one account here");
+    server.stop().await;
+}
+
+async fn luis_with_actor(server: &Server, luis: &Visitor) -> Visitor {
+    let user = server.accounts.by_email("luis@example.org").await.unwrap().unwrap();
+    let actor = siesta::domain::user::Actor { id: user.id, email: user.email };
+    server.accounts.set_sign_up_mode(SignUp::Open).await.unwrap();
+    Visitor { actor: Some(actor), cookie: luis.cookie.clone(), language: "en" }
+}
+
+#[tokio::test]
+async fn short_lived_tokens_are_refreshed_once_and_an_ended_connection_is_said() {
+    let (server, ana) = Server::claimed_with(&[&REGISTERED[..], &["--github-app", "siesta-test"]].concat()).await;
+    let github = &server.house.github;
+    github.person("ana", Some("ana@example.org"));
+    github.give_short_lived_tokens();
+    connect(&server, &ana, "ana").await;
+    server.app(&ana, "tienda").await;
+    let (connections, user) = (&server.house.owners.connections, ana.actor.as_ref().unwrap().id);
+    let token = async || match connections.access_of(Some(user)).await.unwrap() {
+        Access::Token(token) => super::exposed(&token).to_owned(),
+        Access::Anonymous => panic!("no token"),
+    };
+    let first = token().await;
+    assert_eq!(token().await, first);
+    server.house.clock.advance(Duration::from_secs(8 * 3600 - 200));
+    let (one, two) = tokio::join!(token(), token());
+    assert_eq!(one, two, "a refresh token works once");
+    assert_ne!(one, first);
+
+    github.revoke_all("ana");
+    let page = server.get(&ana, "/apps/tienda/deploy").await;
+    assert!(page.text.contains("does not accept the connection any more"), "{}", page.text);
+    let page = server.get(&ana, "/apps/tienda/deploy").await;
+    assert!(page.text.contains("Connect to GitHub") && page.text.contains("does not accept"), "{}", page.text);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn disconnecting_revokes_at_github_too() {
+    let (server, ana) = connected().await;
+    let user = ana.actor.as_ref().unwrap().id;
+    let access = server.house.owners.connections.access_of(Some(user)).await.unwrap();
+    let answer = server.post(&ana, "/account/github/disconnect", &[]).await;
+    assert_eq!(answer.header("location"), "/account#github");
+    assert_eq!(server.house.github.account(access).await, Err(GitHostError::Unauthorized));
+    assert!(server.get(&ana, "/account").await.text.contains("Not connected."));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn only_who_administers_a_repository_connects_it() {
+    let (server, ana) = connected().await;
+    let app = server.app(&ana, "tienda").await;
+    let by = ana.actor.as_ref().unwrap();
+    let github = &server.house.github;
+    let theirs = github.repository_of("eve/publica", false, &["eve"]);
+    github.push(&theirs, "main", "x", &files("1"));
+    let repositories = &server.house.owners.repositories;
+    let error = repositories.connect(app.id, &theirs, by).await.unwrap_err().to_string();
+    assert_eq!(error, "You need admin rights on eve/publica to connect it. Ask its owner for them, or to connect it.");
+    let secret = github.repository_of("eve/secreta", true, &["eve"]);
+    assert!(repositories.connect(app.id, &secret, by).await.is_err());
+    assert!(repositories.connect_public(app.id, "https://github.test/eve/secreta", by).await.is_err());
+    for typed in ["https://evil.example/eve/publica", "http://github.test/eve/publica", "file:///etc/passwd", "eve", "../x", "a b/c"] {
+        assert!(repositories.connect_public(app.id, typed, by).await.is_err(), "{typed}");
+    }
+    for typed in ["eve/publica", " https://github.test/eve/publica.git ", "https://github.test/eve/publica/tree/main"] {
+        let link = repositories.connect_public(app.id, typed, by).await.unwrap();
+        assert_eq!((link.name, link.user_id, link.hook_id), (theirs.clone(), None, None), "{typed}");
+    }
+    let search = Search { owner: repositories.owners(by.id).await.unwrap().remove(0), text: String::new(), page: 1 };
+    assert_eq!(repositories.search(by.id, search).await.unwrap().items, []);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_registration_the_tab_says_what_is_missing_and_public_repositories_work() {
+    let (server, ana) = Server::claimed().await;
+    server.app(&ana, "tienda").await;
+    let github = &server.house.github;
+    let repo = github.repository_of("ana/tienda", false, &["ana"]);
+    github.push(&repo, "main", "First", &files("1"));
+    let page = server.get(&ana, "/apps/tienda/deploy").await;
+    assert!(page.text.contains("not registered at GitHub yet") && page.text.contains("/admin/github"), "{}", page.text);
+    assert!(!server.get(&Visitor::stranger(), "/login").await.text.contains("Continue with GitHub"));
+    assert_eq!(server.get(&ana, "/github/connect").await.status, StatusCode::CONFLICT);
+    let done = server.post(&ana, "/apps/tienda/github/connect-public", &[("repository", "https://github.test/ana/tienda")]).await;
+    assert_eq!(done.status, StatusCode::SEE_OTHER);
+    let built = server.post(&ana, "/apps/tienda/github/deploy", &[("branch", "main")]).await;
+    assert!(built.header("location").starts_with("/apps/tienda/builds/"), "{}", built.text);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_administrator_registers_the_server_and_nobody_else_sees_that() {
+    let (server, ana) = Server::claimed().await;
+    let eve = server.person("eve@example.org").await;
+    for path in ["/admin/github", "/admin/github/test", "/admin/github/remove"] {
+        assert_eq!(server.post(&eve, path, &[("kind", "oauth"), ("client_id", "x")]).await.status, StatusCode::NOT_FOUND, "{path}");
+    }
+    assert_eq!(server.get(&eve, "/admin/github").await.status, StatusCode::NOT_FOUND);
+    let page = server.get(&ana, "/admin/github").await;
+    assert!(
+        page.text.contains("http://localhost:8080/github/callback") && page.text.contains("settings/applications/new"),
+        "{}",
+        page.text
+    );
+    let fields = |secret: &'static str| [("kind", "app"), ("client_id", "Iv1.abc"), ("client_secret", secret), ("app_slug", "siesta-ies")];
+    assert_eq!(server.post(&ana, "/admin/github", &fields("")).await.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(server.post(&ana, "/admin/github", &fields("topsecret-1234")).await.status, StatusCode::SEE_OTHER);
+    let page = server.get(&ana, "/admin/github").await;
+    assert!(page.text.contains("Webhook secret") && !page.text.contains("topsecret-1234"), "{}", page.text);
+    assert!(!is_written(&server, "topsecret-1234"));
+    assert!(server.post(&ana, "/admin/github/test", &[]).await.text.contains("GitHub knows this registration"));
+    assert_eq!(server.post(&ana, "/admin/github", &fields("wrong")).await.status, StatusCode::SEE_OTHER);
+    assert!(server.post(&ana, "/admin/github/test", &[]).await.text.contains("does not know this client id"));
+    assert_eq!(server.post(&ana, "/admin/github/remove", &[]).await.status, StatusCode::SEE_OTHER);
+    assert!(!server.get(&ana, "/admin/github").await.text.contains("Iv1.abc"));
+    server.stop().await;
+}
