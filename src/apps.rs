@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::{
+    addons::{AddonError, Addons},
     builder::{BuildError, Builder},
     clock::Clock,
     domain::{
@@ -50,6 +51,8 @@ pub enum AppError {
     #[error(transparent)]
     Dynos(#[from] DynoError),
     #[error(transparent)]
+    Addons(#[from] AddonError),
+    #[error(transparent)]
     Build(#[from] BuildError),
     #[error(transparent)]
     Repository(#[from] RepositoryError),
@@ -62,6 +65,7 @@ pub enum AppError {
 pub struct AppsParts {
     pub reader: Reader,
     pub writer: Writer,
+    pub addons: Addons,
     pub releases: Releases,
     pub dynos: Dynos,
     pub builder: Builder,
@@ -141,13 +145,15 @@ impl Apps {
         Ok(self.parts.writer.set_buildpacks(app, buildpacks).await?)
     }
 
-    /// Cancels its builds, stops its dynos, removes rows, files, images, network and cache. The rows
-    /// go last and every step may be taken twice: after a crash in the middle, destroying it again
-    /// finishes the work.
+    /// Cancels its builds, puts its add-ons into the bin, stops its dynos, removes rows, files,
+    /// images, network and cache. The rows go last and every step may be taken twice: after a crash in
+    /// the middle, destroying it again finishes the work.
     pub async fn destroy(&self, app: AppId, by: &Actor) -> Result<(), AppError> {
         let gone = self.found(app).await?;
         self.parts.repositories.forget(app).await?;
         self.parts.builder.cancel_all(app).await?;
+        // Before the dynos: a relay in the network would keep it.
+        self.parts.addons.forget(app).await?;
         self.parts.dynos.forget(app).await?;
         // After the dynos: an image in use stays.
         self.parts.builder.forget(app).await?;

@@ -58,6 +58,15 @@ pub struct ServeOptions {
     /// The build image of the stack.
     #[arg(long, env = "SIESTA_STACK_BUILD", default_value = "")]
     pub stack_build: String,
+    /// The image of the PostgreSQL add-on; without it there is no such add-on.
+    #[arg(long, env = "SIESTA_STACK_POSTGRES", default_value = "")]
+    pub stack_postgres: String,
+    /// Seconds without a connection until the database server sleeps.
+    #[arg(long, env = "SIESTA_POSTGRES_IDLE_AFTER", default_value_t = 300.0)]
+    pub postgres_idle_after: f64,
+    /// Memory of the database server, in MiB.
+    #[arg(long, env = "SIESTA_POSTGRES_MEMORY", default_value_t = 512)]
+    pub postgres_memory: u32,
     /// Subnets for app networks are cut from this range (a /16).
     #[arg(long, env = "SIESTA_NETWORK_RANGE", default_value = "10.213.0.0/16")]
     pub network_range: String,

@@ -26,3 +26,6 @@ pub const PLACES: &[&str] = &[
     "dyno.started",
     "release.switched",
 ];
+
+/// The places of add-ons, in the order in which one is made, rotated and destroyed.
+pub const ADDON_PLACES: &[&str] = &["addon.database_made", "addon.created", "addon.attached", "addon.rotated", "addon.detached"];

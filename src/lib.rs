@@ -6,7 +6,7 @@
 //! ```text
 //! 4  server admin                puts the parts together, the operator's socket
 //! 3  web  api  router  http  tls the edges: pages, Platform API, data plane
-//! 2  apps repositories builder connections releases dynos plans accounts  the owners of state
+//! 2  apps repositories builder addons connections releases dynos plans accounts  the owners of state
 //! 1  logs  slugs  store  engine  host  metrics  github   what the owners stand on
 //! 0  domain clock scheduler config egress secrets fail_point   values in, values out
 //! ```
@@ -28,6 +28,7 @@ pub mod slugs;
 pub mod store;
 
 pub mod accounts;
+pub mod addons;
 pub mod admin;
 pub mod apps;
 pub mod builder;

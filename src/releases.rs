@@ -11,6 +11,7 @@ use crate::{
     clock::Clock,
     domain::{
         AppId, ConfigKey, ConfigSetId, ConfigVars, ReleaseId, ReleaseStatus, SlugId, Version,
+        addon::AttachmentName,
         config_var::ConfigVarError,
         event::{EventKind, NewEvent},
         release::Cause,
@@ -40,6 +41,9 @@ pub enum ReleaseError {
     NoSuchRelease,
     #[error("{0} has no code to run. Choose a release that was deployed.")]
     NotEligible(Version),
+    /// Heroku's words.
+    #[error("Cannot overwrite attachment values {0}.")]
+    OwnedByAddon(String),
     #[error(transparent)]
     Config(#[from] ConfigVarError),
     #[error(transparent)]
@@ -145,11 +149,39 @@ impl Releases {
 
     /// Changes config vars (None removes) and releases. No effective change makes no release: `Ok(None)`.
     /// Returns when it is written; the dynos follow (the release is pending until they have).
+    /// Variables of attached add-ons are not the user's to change.
     pub async fn set_config(
         &self,
         app: AppId,
         changes: BTreeMap<ConfigKey, Option<SecretString>>,
         by: &Actor,
+    ) -> Result<Option<Release>, ReleaseError> {
+        let names = self.parts.reader.attachment_names(app).await?;
+        let owned: Vec<String> =
+            names.iter().filter(|(name, now)| *now && changes.contains_key(&name.key())).map(|(name, _)| name.key().to_string()).collect();
+        if !owned.is_empty() {
+            return Err(ReleaseError::OwnedByAddon(owned.join(", ")));
+        }
+        self.change_config(app, changes, by, |set, removed| Cause::Config { set, removed }).await
+    }
+
+    /// Sets (or with None removes) the variable of an attachment, for the reason given. Otherwise like `set_config`.
+    pub async fn set_attachment(
+        &self,
+        app: AppId,
+        (name, value): (&AttachmentName, Option<SecretString>),
+        cause: Cause,
+        by: &Actor,
+    ) -> Result<Option<Release>, ReleaseError> {
+        self.change_config(app, BTreeMap::from([(name.key(), value)]), by, |_, _| cause).await
+    }
+
+    async fn change_config(
+        &self,
+        app: AppId,
+        changes: BTreeMap<ConfigKey, Option<SecretString>>,
+        by: &Actor,
+        cause: impl FnOnce(Vec<ConfigKey>, Vec<ConfigKey>) -> Cause + Send,
     ) -> Result<Option<Release>, ReleaseError> {
         let mut draft = self.parts.writer.draft_release(app).await?;
         let (slug, config) = draft.current().await?.ok_or(ReleaseError::NoSuchApp)?;
@@ -164,7 +196,7 @@ impl Releases {
         let names = |keys: &[ConfigKey]| keys.iter().map(ConfigKey::to_string).collect::<Vec<_>>();
         let detail = json!({ "set": names(&set), "removed": names(&removed) });
         let change = Change {
-            cause: Cause::Config { set, removed },
+            cause: cause(set, removed),
             slug: slug.map_or(NewSlug::None, NewSlug::Stored),
             vars,
             event: Some(event(EventKind::Config, by, detail)),
@@ -182,14 +214,19 @@ impl Releases {
     pub async fn rollback(&self, app: AppId, to: ReleaseId, by: &Actor) -> Result<Release, ReleaseError> {
         let old = self.parts.reader.release(to).await?.filter(|old| old.app_id == app).ok_or(ReleaseError::NoSuchRelease)?;
         let slug = old.slug_id.ok_or(ReleaseError::NotEligible(old.version))?;
+        let names = self.parts.reader.attachment_names(app).await?;
+        let mut draft = self.parts.writer.draft_release(app).await?;
+        let (_, config) = draft.current().await?.ok_or(ReleaseError::NoSuchApp)?;
+        // Add-ons do not roll back: their variables stay as they are now.
+        let now = self.open(&config)?;
+        let kept: BTreeMap<_, _> = names.iter().map(|(name, _)| (name.key(), now.get(name.key().as_str()).cloned())).collect();
         let change = Change {
             cause: Cause::Rollback(old.version),
             slug: NewSlug::Stored(slug),
-            vars: self.config_of(to).await?,
+            vars: self.config_of(to).await?.change(&kept)?,
             event: Some(event(EventKind::Rollback, by, json!({ "to": old.version }))),
             status: ReleaseStatus::Pending,
         };
-        let draft = self.parts.writer.draft_release(app).await?;
         let release = self.commit(draft, change, by).await?;
         self.bring_up(&release);
         Ok(release)

@@ -27,7 +27,6 @@ pub fn routes() -> Vec<Route> {
         Route::new(Method::GET, "/teams", empty),
         Route::new(Method::GET, "/spaces", empty),
         Route::new(Method::GET, "/oauth/clients", empty),
-        Route::new(Method::GET, "/addons", empty),
     ]
 }
 

@@ -1,4 +1,4 @@
-//! What clients ask of an app that this server has none of: add-ons, buildpacks.
+//! What an app has used of add-ons that cost something: there are none.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -9,15 +9,7 @@ use crate::{
 };
 
 pub fn routes() -> Vec<Route> {
-    vec![
-        Route::new(Method::GET, "/apps/{app}/addons", empty),
-        Route::new(Method::GET, "/apps/{app}/addon-attachments", empty),
-        Route::new(Method::GET, "/apps/{app}/usage", usage),
-    ]
-}
-
-async fn empty(_: Viewer) -> Json<Value> {
-    Json(json!([]))
+    vec![Route::new(Method::GET, "/apps/{app}/usage", usage)]
 }
 
 async fn usage(_: Viewer) -> Json<Value> {

@@ -5,6 +5,8 @@
 //! never a cookie), the hourly allowance.
 
 mod account;
+mod addon_attachments;
+mod addons;
 mod app_features;
 mod apps;
 mod authorizations;
@@ -14,6 +16,7 @@ mod capability;
 mod catalog;
 mod collaborators;
 mod config_vars;
+mod databases;
 mod domains;
 mod dynos;
 mod features;
@@ -47,6 +50,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
     accounts::Accounts,
+    addons::Addons,
     apps::Apps,
     builder::Builder,
     clock::Clock,
@@ -73,6 +77,7 @@ pub struct ApiParts {
     pub clock: Arc<dyn Clock>,
     pub reader: Reader,
     pub accounts: Accounts,
+    pub addons: Addons,
     pub apps: Apps,
     pub builder: Builder,
     pub domains: Domains,
@@ -170,6 +175,8 @@ impl Route {
 pub fn routes() -> Vec<Route> {
     [
         account::routes(),
+        addon_attachments::routes(),
+        addons::routes(),
         app_features::routes(),
         features::routes(),
         apps::routes(),
@@ -179,6 +186,7 @@ pub fn routes() -> Vec<Route> {
         catalog::routes(),
         collaborators::routes(),
         config_vars::routes(),
+        databases::routes(),
         domains::routes(),
         dynos::routes(),
         formation::routes(),

@@ -34,6 +34,13 @@ impl ConfigKey {
     }
 }
 
+impl ConfigKey {
+    /// The variable of an add-on's attachment. Unlike users, add-ons may use `HEROKU_POSTGRESQL_`.
+    pub(super) fn of_attachment(name: &str) -> ConfigKey {
+        ConfigKey(format!("{name}_URL"))
+    }
+}
+
 impl FromStr for ConfigKey {
     type Err = ConfigVarError;
     fn from_str(text: &str) -> Result<Self, ConfigVarError> {

@@ -27,9 +27,11 @@ pub enum EventKind {
     Crash,
     Rename,
     Maintenance,
+    /// Detail: `did` (`attach`, `detach`, `rotate`, `reset`, `destroy`, `near`, `over`, `locked`, `free`), `addon`, `name`.
+    Addon,
 }
 
-const KINDS: [(EventKind, &str); 11] = [
+const KINDS: [(EventKind, &str); 12] = [
     (EventKind::Deploy, "deploy"),
     (EventKind::Config, "config"),
     (EventKind::Rollback, "rollback"),
@@ -41,6 +43,7 @@ const KINDS: [(EventKind, &str); 11] = [
     (EventKind::Crash, "crash"),
     (EventKind::Rename, "rename"),
     (EventKind::Maintenance, "maintenance"),
+    (EventKind::Addon, "addon"),
 ];
 
 impl EventKind {

@@ -78,4 +78,10 @@ ids! {
     PromotionId,
     /// One app that a promotion goes to.
     PromotionTargetId,
+    /// An add-on.
+    AddonId,
+    /// An add-on under a name in an app.
+    AttachmentId,
+    /// One backup of a database.
+    BackupId,
 }

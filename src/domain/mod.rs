@@ -3,6 +3,7 @@
 //! Types here have one constructor that parses; a value that exists is valid. `sqlx::Type` and
 //! `serde` are derived so that the edges can carry them; nothing here talks to either.
 
+pub mod addon;
 pub mod app;
 pub mod build;
 pub mod capacity;

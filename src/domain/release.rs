@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::domain::{AppId, ConfigKey, ReleaseId, SlugId, Timestamp, UserId};
+use crate::domain::{AppId, ConfigKey, ReleaseId, SlugId, Timestamp, UserId, addon::AttachmentName};
 
 /// The number of a release: 1, 2, 3 ... shown and typed as `v3`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, sqlx::Type, serde::Serialize)]
@@ -53,6 +53,20 @@ pub enum Cause {
     Rollback(Version),
     /// The app, release and commit that a slug was promoted from.
     Promote(String),
+    /// An add-on under a name, given and taken away.
+    Attach {
+        name: AttachmentName,
+        addon: String,
+    },
+    Detach {
+        name: AttachmentName,
+        addon: String,
+    },
+    /// New values from an add-on.
+    Update {
+        name: AttachmentName,
+        service: &'static str,
+    },
 }
 
 impl fmt::Display for Cause {
@@ -67,6 +81,9 @@ impl fmt::Display for Cause {
             Cause::Config { set, removed } => write!(f, "Set {}, remove {} config vars", join(set), join(removed)),
             Cause::Promote(from) => write!(f, "Promote {from}"),
             Cause::Rollback(version) => write!(f, "Rollback to {version}"),
+            Cause::Attach { name, addon } => write!(f, "Attach {name} (@ref:{addon})"),
+            Cause::Detach { name, addon } => write!(f, "Detach {name} (@ref:{addon})"),
+            Cause::Update { name, service } => write!(f, "Update {name} by {service}"),
         }
     }
 }

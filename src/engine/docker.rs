@@ -19,7 +19,7 @@ use std::{
 
 use async_trait::async_trait;
 use bollard::{
-    models::{ContainerInspectResponse, ContainerStateStatusEnum},
+    models::{ContainerInspectResponse, ContainerStateStatusEnum, EndpointSettings, NetworkConnectRequest, NetworkDisconnectRequest},
     query_parameters as query,
 };
 use futures_util::{Stream, StreamExt, TryStreamExt, stream, stream::BoxStream};
@@ -187,6 +187,28 @@ impl Engine for Docker {
         let call = self.client.create_container(Some(options), translate::container(&spec));
         let made = within(SLOW, "create", Subject::Image(&spec.image.0), call).await?;
         Ok(ContainerId(made.id))
+    }
+
+    async fn join_network(&self, id: ContainerId, network: String, alias: String) -> EngineResult<()> {
+        self.must_look(&id).await?;
+        let endpoint = EndpointSettings { aliases: Some(vec![alias]), ..Default::default() };
+        let request = NetworkConnectRequest { container: id.0, endpoint_config: Some(endpoint) };
+        match within(SLOW, "join network", Subject::Network(&network), self.client.connect_network(&network, request)).await {
+            Err(EngineError::Refused(why)) if why.contains("already exists in network") => Ok(()),
+            other => other,
+        }
+    }
+
+    async fn leave_network(&self, id: ContainerId, network: String) -> EngineResult<()> {
+        if self.look(&id).await?.is_none() {
+            return Ok(());
+        }
+        let request = NetworkDisconnectRequest { container: id.0, force: Some(true) };
+        match within(SLOW, "leave network", Subject::Network(&network), self.client.disconnect_network(&network, request)).await {
+            Err(EngineError::Refused(why)) if why.contains("is not connected") => Ok(()),
+            Err(EngineError::NoSuchNetwork(_)) => Ok(()),
+            other => other,
+        }
     }
 
     async fn start(&self, id: ContainerId) -> EngineResult<Container> {

@@ -55,6 +55,8 @@ pub enum Call {
     Info,
     EnsureNetwork,
     RemoveNetwork,
+    JoinNetwork,
+    LeaveNetwork,
     Create,
     Start,
     Stop,
@@ -95,6 +97,8 @@ struct World {
     containers: BTreeMap<ContainerId, Arc<Cell>>,
     images: BTreeMap<String, Image>,
     networks: BTreeMap<String, NetworkSpec>,
+    /// Networks of containers besides those of their specs.
+    joined: BTreeMap<(ContainerId, String), Ipv4Addr>,
     volumes: BTreeSet<String>,
     rules: Vec<(String, Script)>,
     failures: HashMap<Call, VecDeque<EngineError>>,
@@ -118,6 +122,7 @@ impl FakeEngine {
                 containers: BTreeMap::new(),
                 images: BTreeMap::new(),
                 networks: BTreeMap::new(),
+                joined: BTreeMap::new(),
                 volumes: BTreeSet::new(),
                 rules: vec![(isolation::PROBE_MARK.to_owned(), Script::default().says("own open").says("host closed"))],
                 failures: HashMap::new(),
@@ -286,8 +291,14 @@ impl FakeEngine {
         }
     }
 
-    fn view(id: &ContainerId, cell: &Cell) -> Container {
+    fn view(&self, id: &ContainerId, cell: &Cell) -> Container {
         let phase = cell.phase();
+        let mut addresses = BTreeMap::new();
+        if let Phase::Running(own) = &phase {
+            addresses.extend(cell.spec.network.clone().zip(own.map(IpAddr::V4)));
+            let joined = self.world().joined.clone();
+            addresses.extend(joined.into_iter().filter(|((of, _), _)| of == id).map(|((_, name), at)| (name, IpAddr::V4(at))));
+        }
         Container {
             id: id.clone(),
             labels: cell.spec.labels.clone(),
@@ -297,6 +308,7 @@ impl FakeEngine {
                 Phase::Running(address) => address.map(IpAddr::V4),
                 _ => None,
             },
+            addresses,
             exit: match phase {
                 Phase::Ended(exit) => Some(exit),
                 _ => None,
@@ -347,10 +359,36 @@ impl Engine for FakeEngine {
     async fn remove_network(&self, name: String) -> EngineResult<()> {
         self.enter(Call::RemoveNetwork)?;
         let mut world = self.world();
-        if world.containers.values().any(|cell| cell.spec.network.as_ref() == Some(&name) && cell.phase().is_running()) {
+        let is_in = |id: &ContainerId, cell: &Cell| {
+            cell.spec.network.as_ref() == Some(&name) || world.joined.contains_key(&(id.clone(), name.clone()))
+        };
+        if world.containers.iter().any(|(id, cell)| is_in(id, cell) && cell.phase().is_running()) {
             return Err(EngineError::Refused(format!("the network {name} is in use")));
         }
         world.networks.remove(&name);
+        Ok(())
+    }
+
+    async fn join_network(&self, id: ContainerId, network: String, _alias: String) -> EngineResult<()> {
+        self.enter(Call::JoinNetwork)?;
+        let cell = self.known(&id)?;
+        let mut world = self.world();
+        if !world.networks.contains_key(&network) {
+            return Err(EngineError::NoSuchNetwork(network));
+        }
+        if cell.spec.network.as_ref() != Some(&network) && !world.joined.contains_key(&(id.clone(), network.clone())) {
+            let address = world.address();
+            world.joined.insert((id, network), address);
+        }
+        drop(world);
+        self.changed();
+        Ok(())
+    }
+
+    async fn leave_network(&self, id: ContainerId, network: String) -> EngineResult<()> {
+        self.enter(Call::LeaveNetwork)?;
+        self.world().joined.remove(&(id, network));
+        self.changed();
         Ok(())
     }
 
@@ -388,7 +426,7 @@ impl Engine for FakeEngine {
             life::begin(self, &id, cell.clone(), script, (generation, address))?;
             self.changed();
         }
-        Ok(Self::view(&id, &cell))
+        Ok(self.view(&id, &cell))
     }
 
     async fn stop(&self, id: ContainerId, grace: Duration) -> EngineResult<Option<Exit>> {
@@ -423,21 +461,24 @@ impl Engine for FakeEngine {
             cell.signal(Signal::Kill);
             cell.ended().await;
         }
-        self.world().containers.remove(&id);
+        let mut world = self.world();
+        world.containers.remove(&id);
+        world.joined.retain(|(of, _), _| *of != id);
+        drop(world);
         self.changed();
         Ok(())
     }
 
     async fn inspect(&self, id: ContainerId) -> EngineResult<Option<Container>> {
         self.enter(Call::Inspect)?;
-        Ok(self.cell(&id).map(|cell| Self::view(&id, &cell)))
+        Ok(self.cell(&id).map(|cell| self.view(&id, &cell)))
     }
 
     async fn list(&self) -> EngineResult<Vec<Container>> {
         self.enter(Call::List)?;
         let instance = self.world().instance.clone();
         let ours = self.all().into_iter().filter(|(_, cell)| cell.spec.instance() == instance);
-        Ok(ours.map(|(id, cell)| Self::view(&id, &cell)).collect())
+        Ok(ours.map(|(id, cell)| self.view(&id, &cell)).collect())
     }
 
     async fn wait(&self, id: ContainerId) -> EngineResult<Exit> {

@@ -83,6 +83,8 @@ pub struct Container {
     pub generation: String,
     /// Its address on the app's network while it runs.
     pub address: Option<IpAddr>,
+    /// Its addresses by the names of its networks while it runs.
+    pub addresses: BTreeMap<String, IpAddr>,
     /// Set when it has ended.
     pub exit: Option<Exit>,
 }
@@ -135,6 +137,11 @@ pub trait Engine: Send + Sync + 'static {
     async fn ensure_network(&self, network: NetworkSpec) -> EngineResult<()>;
     /// Removes a network of ours; one that is not there is fine.
     async fn remove_network(&self, name: String) -> EngineResult<()>;
+
+    /// Joins a container to one more network, where others find it under `alias` too. In it already is fine.
+    async fn join_network(&self, id: ContainerId, network: String, alias: String) -> EngineResult<()>;
+    /// Takes a container out of a network. Not in it, or a network that is gone, is fine.
+    async fn leave_network(&self, id: ContainerId, network: String) -> EngineResult<()>;
 
     /// Creates a container from a spec (never starts it).
     async fn create(&self, spec: ContainerSpec) -> EngineResult<ContainerId>;

@@ -5,7 +5,7 @@
 //! A spec can be read by everyone and made here alone: `ContainerSpec` has one private field, and
 //! the functions below are the only ones that fill it.
 
-use std::{collections::BTreeMap, fmt, net::Ipv4Addr, ops::Deref, str::FromStr};
+use std::{collections::BTreeMap, fmt, net::Ipv4Addr, ops::Deref, path::PathBuf, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -21,12 +21,16 @@ pub type Labels = BTreeMap<String, String>;
 
 pub const LABEL_INSTANCE: &str = "siesta.instance";
 pub const LABEL_APP: &str = "siesta.app";
-/// `dyno`, `build`, `assembly`, `probe`, `network` or `cache`.
+/// `dyno`, `build`, `assembly`, `probe`, `addon`, `network` or `cache`.
 pub const LABEL_KIND: &str = "siesta.kind";
 pub const LABEL_DYNO: &str = "siesta.dyno";
 pub const LABEL_DYNO_ID: &str = "siesta.dyno-id";
 pub const LABEL_RELEASE: &str = "siesta.release";
 pub const LABEL_BUILD: &str = "siesta.build";
+/// What a container of kind `addon` is: `postgres`, `relay`, or a task of a database.
+pub const LABEL_ADDON: &str = "siesta.addon";
+/// Says what an add-on's container was made of: one made of something else is made anew.
+pub const LABEL_RECIPE: &str = "siesta.recipe";
 
 /// Every image of ours is named below this prefix; no other is ever removed.
 pub const IMAGE_PREFIX: &str = "siesta/";
@@ -35,6 +39,7 @@ pub const LAUNCHER: &str = "/opt/siesta/launch";
 /// Where a build finds its app's cache.
 pub const CACHE_PATH: &str = "/cache";
 
+const TERM: &str = "SIGTERM";
 const MIB: i64 = 1024 * 1024;
 const GIB: i64 = 1024 * MIB;
 /// One subnet an app: 16 addresses, 13 of them for dynos.
@@ -166,8 +171,16 @@ pub struct ContainerShape {
     pub fsize_bytes: i64,
     pub tmpfs_tmp_bytes: i64,
     pub stop_seconds: u32,
+    /// What asks its process to end.
+    pub stop_signal: String,
     /// A cache volume of ours and where it is mounted: builds only.
     pub cache_volume: Option<(String, String)>,
+    /// Folders of our data folder: add-ons only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub folders: Vec<FolderMount>,
+    /// Kernel settings of its own network: add-ons only.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sysctls: BTreeMap<String, String>,
     pub extra_hosts: Vec<String>,
 }
 
@@ -238,6 +251,38 @@ pub struct AssemblyInput<'a> {
     pub image: ImageRef,
 }
 
+/// A folder of ours inside a container.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FolderMount {
+    pub source: PathBuf,
+    pub target: String,
+    pub read_only: bool,
+}
+
+/// What the spec of an add-on's container is made of: a database server, its relay, a dump.
+pub struct AddonInput<'a> {
+    pub instance: &'a str,
+    /// What it is, in its name and its label: `postgres`, `relay`.
+    pub name: &'a str,
+    pub image: ImageRef,
+    pub command: Vec<String>,
+    /// Secret: holds passwords.
+    pub env: Vec<(String, String)>,
+    pub uid: AppUid,
+    /// The first of its networks, or None for no network at all.
+    pub network: Option<String>,
+    pub folders: Vec<FolderMount>,
+    pub memory_bytes: i64,
+    pub pids: i64,
+    pub stop_signal: &'a str,
+    pub stop_seconds: u32,
+}
+
+/// The uid of database servers, and of everything that touches their files.
+pub const DATABASE_UID: AppUid = AppUid(19_998);
+/// The uid of their relays.
+pub const RELAY_UID: AppUid = AppUid(19_997);
+
 /// What the isolation probe's spec is made of.
 pub struct ProbeInput<'a> {
     pub instance: &'a str,
@@ -276,8 +321,39 @@ pub fn dyno_spec(input: &DynoInput<'_>) -> ContainerSpec {
         fsize_bytes: 2 * GIB,
         tmpfs_tmp_bytes: 64 * MIB,
         stop_seconds: 30,
+        stop_signal: TERM.to_owned(),
         cache_volume: None,
+        folders: Vec::new(),
+        sysctls: BTreeMap::new(),
         extra_hosts: Vec::new(),
+    })
+}
+
+/// A part of an add-on: trusted programs of ours over folders of the data folder, where users'
+/// bytes lie but never users' code. It forwards no packets between the networks it joins.
+pub fn addon_spec(input: &AddonInput<'_>) -> ContainerSpec {
+    let recipe = format!("{}|{:?}|{}|{:?}", input.image.0, input.command, input.memory_bytes, input.folders);
+    let recipe = hex::encode(&Sha256::digest(recipe)[..6]);
+    let on_network = input.network.is_some().then(|| ("net.ipv4.ip_forward".to_owned(), "0".to_owned()));
+    ContainerSpec(ContainerShape {
+        name: format!("siesta-{}-{}", input.instance, input.name),
+        labels: labels(input.instance, "addon", [(LABEL_ADDON, input.name.to_owned()), (LABEL_RECIPE, recipe)]),
+        command: input.command.clone(),
+        env: input.env.clone(),
+        user: input.uid,
+        hostname: input.name.to_owned(),
+        network: input.network.clone(),
+        memory_bytes: input.memory_bytes,
+        memory_swap_bytes: input.memory_bytes,
+        cpu_shares: 512,
+        pids: input.pids,
+        nofile: 8192,
+        fsize_bytes: 16 * GIB,
+        stop_seconds: input.stop_seconds,
+        stop_signal: input.stop_signal.to_owned(),
+        folders: input.folders.clone(),
+        sysctls: on_network.into_iter().collect(),
+        ..small(input.image.clone())
     })
 }
 
@@ -303,7 +379,10 @@ pub fn build_spec(input: &BuildInput<'_>) -> ContainerSpec {
         fsize_bytes: 2 * GIB,
         tmpfs_tmp_bytes: 512 * MIB,
         stop_seconds: 5,
+        stop_signal: TERM.to_owned(),
         cache_volume: input.cache_volume.clone().map(|volume| (volume, CACHE_PATH.to_owned())),
+        folders: Vec::new(),
+        sysctls: BTreeMap::new(),
         extra_hosts: Vec::new(),
     })
 }
@@ -354,7 +433,10 @@ fn small(image: ImageRef) -> ContainerShape {
         fsize_bytes: 2 * GIB,
         tmpfs_tmp_bytes: 16 * MIB,
         stop_seconds: 1,
+        stop_signal: TERM.to_owned(),
         cache_volume: None,
+        folders: Vec::new(),
+        sysctls: BTreeMap::new(),
         extra_hosts: Vec::new(),
     }
 }

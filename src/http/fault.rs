@@ -6,6 +6,7 @@ use http::{HeaderValue, StatusCode, header};
 
 use crate::{
     accounts::AccountError,
+    addons::AddonError,
     apps::AppError,
     builder::BuildError,
     connections::ConnectionError,
@@ -164,6 +165,7 @@ impl From<AppError> for Fault {
             AppError::NoSuchApp => Fault::not_found("app"),
             AppError::Release(error) => error.into(),
             AppError::Dynos(error) => error.into(),
+            AppError::Addons(error) => error.into(),
             AppError::Build(error) => error.into(),
             AppError::Repository(error) => error.into(),
             AppError::Store(error) => error.into(),
@@ -206,7 +208,7 @@ impl From<ReleaseError> for Fault {
         match error {
             ReleaseError::NoSuchApp => Fault::not_found("app"),
             ReleaseError::NoSuchRelease => Fault::not_found("release"),
-            ReleaseError::NotEligible(_) => Fault::invalid(message),
+            ReleaseError::NotEligible(_) | ReleaseError::OwnedByAddon(_) => Fault::invalid(message),
             ReleaseError::Config(error) => error.into(),
             ReleaseError::Dynos(error) => error.into(),
             ReleaseError::Sealed => Fault::internal(&error),
@@ -281,6 +283,31 @@ impl From<RepositoryError> for Fault {
             RepositoryError::Connection(error) => error.into(),
             RepositoryError::Build(error) => error.into(),
             RepositoryError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<AddonError> for Fault {
+    fn from(error: AddonError) -> Fault {
+        let message = error.to_string();
+        match error {
+            AddonError::NoSuchAddon => Fault::not_found("add_on"),
+            AddonError::NoSuchAttachment => Fault::not_found("add_on attachment"),
+            AddonError::NoSuchPlan(_) => Fault { message, ..Fault::not_found("plan") },
+            AddonError::NotOffered | AddonError::ServerDown => Fault::unavailable(message),
+            AddonError::TooMany(_)
+            | AddonError::NameTaken
+            | AddonError::AttachmentTaken(_)
+            | AddonError::BadName
+            | AddonError::AttachmentName(_) => Fault::invalid(message),
+            AddonError::Busy(_) => Fault::conflict(message),
+            AddonError::Sql(error) => Fault::internal(&error),
+            AddonError::Sealed => Fault::internal(&error),
+            AddonError::Release(error) => error.into(),
+            AddonError::Engine(error) => Fault::internal(&error),
+            AddonError::Network(error) => Fault::internal(&error),
+            AddonError::Io(error) => Fault::internal(&error),
+            AddonError::Store(error) => error.into(),
         }
     }
 }

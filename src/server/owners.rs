@@ -10,6 +10,7 @@ use tower::{ServiceExt, util::BoxCloneSyncService};
 
 use crate::{
     accounts::Accounts,
+    addons::{Addons, AddonsParts},
     admin::{self, Door},
     api::{self, Api, ApiParts},
     apps::{Apps, AppsParts},
@@ -65,6 +66,7 @@ pub struct Owners {
     pub accounts: Accounts,
     pub connections: Connections,
     pub repositories: Repositories,
+    pub addons: Addons,
     pub apps: Apps,
     pub domains: Domains,
     pub pipelines: Pipelines,
@@ -152,6 +154,18 @@ impl Owners {
             keys: keys.clone(),
             github: github.clone(),
         });
+        let addons = Addons::new(AddonsParts {
+            config: config.clone(),
+            clock: clock.clone(),
+            tasks: tasks.clone(),
+            reader: reader.clone(),
+            writer: writer.clone(),
+            engine: engine.clone(),
+            releases: releases.clone(),
+            logs: logs.clone(),
+            keys: keys.clone(),
+            instance: instance.as_str().into(),
+        });
         let builder = Builder::new(BuilderParts {
             config: config.clone(),
             clock: clock.clone(),
@@ -198,6 +212,7 @@ impl Owners {
         let apps = Apps::new(AppsParts {
             reader: reader.clone(),
             writer,
+            addons: addons.clone(),
             releases: releases.clone(),
             dynos: dynos.clone(),
             builder: builder.clone(),
@@ -215,6 +230,7 @@ impl Owners {
             accounts,
             connections,
             repositories,
+            addons,
             apps,
             domains,
             pipelines,
@@ -244,6 +260,7 @@ impl Owners {
         self.releases.start().await?;
         self.builder.start().await?;
         self.pipelines.start().await?;
+        self.addons.start().await?;
         Ok(())
     }
 
@@ -268,6 +285,16 @@ impl Owners {
         self.tasks.spawn(every(Duration::from_secs(300), Activator::new(), move || {
             let dynos = dynos.clone();
             async move { dynos.check_disks().await }
+        }));
+        let addons = self.addons.clone();
+        self.tasks.spawn(every(Duration::from_secs(15), addons.activator(), move || {
+            let addons = addons.clone();
+            async move { addons.work().await }
+        }));
+        let addons = self.addons.clone();
+        self.tasks.spawn(every(Duration::from_secs(60), Activator::new(), move || {
+            let addons = addons.clone();
+            async move { addons.sweep().await }
         }));
         let accounts = self.accounts.clone();
         self.tasks.spawn(every(Duration::from_secs(3600), Activator::new(), move || {
@@ -299,6 +326,7 @@ impl Owners {
             accounts: self.accounts.clone(),
             connections: self.connections.clone(),
             repositories: self.repositories.clone(),
+            addons: self.addons.clone(),
             apps: self.apps.clone(),
             builder: self.builder.clone(),
             releases: self.releases.clone(),
@@ -318,6 +346,7 @@ impl Owners {
             clock: self.clock.clone(),
             reader: self.reader.clone(),
             accounts: self.accounts.clone(),
+            addons: self.addons.clone(),
             apps: self.apps.clone(),
             builder: self.builder.clone(),
             releases: self.releases.clone(),

@@ -2,6 +2,9 @@
 //! pool). One file a table; every query is checked at build time. Never hold the writer over a
 //! network await.
 
+pub mod addon_attachments;
+pub mod addon_bin;
+pub mod addons;
 pub mod app_activity;
 mod app_buildpacks;
 mod app_features;
@@ -10,6 +13,7 @@ mod awake_spans;
 pub mod builds;
 mod collaborators;
 pub mod config_sets;
+pub mod database_servers;
 pub mod deliveries;
 mod domains;
 mod events;

@@ -15,7 +15,7 @@ use crate::{
     },
     http::{AppAccess, Deployer, Fault, Viewer},
     web::{
-        Page, Web,
+        Page, Web, addons,
         app::{Head, Seen, Tab},
         cx::Cx,
         front::{Sent, fields},
@@ -73,6 +73,7 @@ fn entry(cx: &Cx, event: Event) -> Entry {
         EventKind::Rename => ("pencil", "", cx.t1("did-rename", "name", word("name"))),
         EventKind::Maintenance if event.detail["on"] == true => ("wrench", "", cx.t("did-maintenance-on")),
         EventKind::Maintenance => ("wrench", "", cx.t("did-maintenance-off")),
+        EventKind::Addon => addons::told(cx, &word("did"), &word("addon"), &word("name")),
     };
     let by = if event.actor.is_empty() { why(cx, &word("why")) } else { event.actor };
     Entry { icon, class, text, by, at: event.at }

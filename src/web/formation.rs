@@ -1,7 +1,7 @@
 //! Process types and dynos: the table with steppers, the Resources page, scale, restart, wake.
 
 use askama::Template;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use http::StatusCode;
 use serde::Deserialize;
 
@@ -12,6 +12,7 @@ use crate::{
     http::{AppAccess, Deployer, Fault, Viewer},
     web::{
         Page, Web,
+        addons::{AddonList, Search},
         app::{Head, Seen, Tab},
         cx::Cx,
         front::{Sent, fields},
@@ -28,6 +29,7 @@ struct ResourcesPage {
     formation: Vec<Process>,
     dynos: Vec<Dyno>,
     plan: String,
+    addons: AddonList,
 }
 
 /// One process type.
@@ -91,7 +93,7 @@ fn dyno(cx: &Cx, view: &DynoView) -> Dyno {
     Dyno { name: view.name.to_string(), state: dyno_pill(cx, view.state), version: view.version.to_string(), since: view.since }
 }
 
-pub async fn resources(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Viewer) -> Page {
+pub async fn resources(State(web): State<Web>, cx: Cx, AppAccess { app, by }: Viewer, Query(search): Query<Search>) -> Page {
     let Seen { head, status, .. } = Head::see(&web, &cx, &app, Tab::Resources).await?;
     let formation = processes(&web, &cx, &app, status.as_ref()).await?;
     let dynos = status.iter().flat_map(|status| &status.dynos).map(|view| dyno(&cx, view)).collect();
@@ -104,7 +106,8 @@ pub async fn resources(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Vi
         ("idle", &lang::rough(plan.idle_after)),
     ];
     let plan = cx.lang.with("plan-text", &values);
-    Ok(page(StatusCode::OK, &ResourcesPage { cx, head, formation, dynos, plan }))
+    let addons = AddonList::load(&web, &cx, &app, &by, &search).await?;
+    Ok(page(StatusCode::OK, &ResourcesPage { cx, head, formation, dynos, plan, addons }))
 }
 
 #[derive(Deserialize)]

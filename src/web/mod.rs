@@ -19,6 +19,7 @@ use http::{HeaderValue, StatusCode, header};
 
 use crate::{
     accounts::Accounts,
+    addons::Addons,
     apps::Apps,
     builder::Builder,
     clock::Clock,
@@ -36,6 +37,7 @@ use crate::{
 mod access;
 mod account;
 mod activity;
+mod addons;
 mod ansi;
 mod app;
 mod apps;
@@ -66,6 +68,7 @@ pub struct Web {
     pub clock: Arc<dyn Clock>,
     pub reader: Reader,
     pub accounts: Accounts,
+    pub addons: Addons,
     pub connections: Connections,
     pub repositories: Repositories,
     pub apps: Apps,
@@ -156,6 +159,13 @@ fn app_pages() -> Router<Web> {
         .route("/", get(overview::overview))
         .route("/events", get(overview::events))
         .route("/resources", get(formation::resources))
+        .route("/addons", post(addons::create))
+        .route("/addons/restore", post(addons::restore))
+        .route("/addons/{addon}", get(addons::addon_page))
+        .route("/addons/{addon}/rotate", post(addons::rotate))
+        .route("/addons/{addon}/attach", post(addons::attach))
+        .route("/addons/{addon}/detach", post(addons::detach))
+        .route("/addons/{addon}/destroy", post(addons::destroy))
         .route("/scale", post(formation::scale))
         .route("/restart", post(formation::restart))
         .route("/wake", post(formation::wake))

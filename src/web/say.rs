@@ -3,6 +3,7 @@
 
 use crate::{
     accounts::{AccountError, PasswordError},
+    addons::AddonError,
     apps::AppError,
     builder::BuildError,
     connections::ConnectionError,
@@ -71,6 +72,20 @@ pub fn dyno(lang: Lang, error: &DynoError) -> Option<String> {
         DynoError::Resting { until } => lang.with("dyno-rests", &[("until", &until.to_string())]),
         DynoError::NoRoom(why) => why.to_string(),
         DynoError::DidNotBoot(why) => why.clone(),
+        _ => return None,
+    })
+}
+
+/// Why an add-on could not be had or changed.
+pub fn addon(lang: Lang, error: &AddonError) -> Option<String> {
+    Some(match error {
+        AddonError::NotOffered => lang.t("addon-not-offered"),
+        AddonError::NoSuchPlan(plan) => lang.with("addon-no-plan", &[("plan", plan)]),
+        AddonError::TooMany(limit) => lang.with("addon-limit", &[("n", &limit.to_string())]),
+        AddonError::AttachmentTaken(key) => lang.with("addon-name-taken", &[("key", key)]),
+        AddonError::AttachmentName(_) => lang.t("addon-bad-name"),
+        AddonError::Busy(name) => lang.with("addon-busy", &[("name", name)]),
+        AddonError::ServerDown => lang.t("addon-server-down"),
         _ => return None,
     })
 }

@@ -132,6 +132,10 @@ async fn change(web: &Web, cx: Cx, (app, by): (&App, &Actor), key: &str, value: 
             let text = say::config_var(cx.lang, &error);
             refuse(web, cx, app, form.wrong("vars", text)).await
         }
+        Err(ReleaseError::OwnedByAddon(key)) => {
+            let text = cx.t1("var-of-addon", "key", key);
+            refuse(web, cx, app, form.wrong("vars", text)).await
+        }
         Err(ReleaseError::Dynos(error)) => match say::dyno(cx.lang, &error) {
             Some(text) => Ok(see_other(&back, [cx.flash(false, "flash-failed", &text)])),
             None => Err(error.into()),

@@ -31,17 +31,18 @@ const LAYERS: &[(&str, &str)] = &[
     ("domains", "domain clock config dynos logs store"),
     ("pipelines", "domain clock releases scheduler store"),
     ("repositories", "domain clock config connections builder github logs scheduler secrets store"),
-    ("apps", "domain clock builder dynos logs plans releases repositories store"),
+    ("addons", "domain clock config fail_point scheduler secrets engine logs releases store"),
+    ("apps", "domain clock addons builder dynos logs plans releases repositories store"),
     ("tls", "domain clock config"),
     (
         "http",
-        "domain clock config accounts apps connections github repositories builder domains dynos logs pipelines plans releases store secrets",
+        "domain clock config accounts addons apps connections github repositories builder domains dynos logs pipelines plans releases store secrets",
     ),
     ("router", "domain clock config scheduler dynos logs"),
-    ("api", "domain clock config http accounts apps builder domains dynos logs pipelines plans releases store secrets slugs"),
+    ("api", "domain clock config http accounts addons apps builder domains dynos logs pipelines plans releases store secrets slugs"),
     (
         "web",
-        "domain clock config egress http accounts apps connections github repositories builder domains dynos logs pipelines plans releases store secrets slugs",
+        "domain clock config egress http accounts addons apps connections github repositories builder domains dynos logs pipelines plans releases store secrets slugs",
     ),
 ];
 

@@ -338,6 +338,32 @@ pub mod cases {
         assert!(matches!(engine.remove_network(bench.network.name.clone()).await, Err(EngineError::Refused(_))), "in use");
     }
 
+    pub async fn a_container_joins_more_networks_and_leaves_them(bench: Bench) {
+        let engine = &bench.engine;
+        let other = Bench::new(engine.clone(), &bench.instance, bench.image.clone(), "10.214.0.0/16").await.network;
+        let id = bench.start("sleep 1000").await;
+        let networks = async || {
+            let seen = engine.inspect(id.clone()).await.unwrap().unwrap();
+            seen.addresses.into_keys().collect::<Vec<_>>()
+        };
+        assert_eq!(networks().await, std::slice::from_ref(&bench.network.name));
+        for _ in 0..2 {
+            engine.join_network(id.clone(), other.name.clone(), "door".to_owned()).await.unwrap();
+            let mut both = vec![bench.network.name.clone(), other.name.clone()];
+            both.sort();
+            assert_eq!(networks().await, both);
+        }
+        assert!(matches!(engine.remove_network(other.name.clone()).await, Err(EngineError::Refused(_))), "in use");
+        for _ in 0..2 {
+            engine.leave_network(id.clone(), other.name.clone()).await.unwrap();
+            assert_eq!(networks().await, std::slice::from_ref(&bench.network.name));
+        }
+        engine.remove_network(other.name.clone()).await.unwrap();
+        engine.leave_network(id.clone(), other.name.clone()).await.unwrap();
+        let gone = engine.join_network(id, other.name, "door".to_owned()).await;
+        assert!(matches!(gone, Err(EngineError::NoSuchNetwork(_))), "{gone:?}");
+    }
+
     pub async fn output_comes_in_lines_and_can_be_resumed(bench: Bench) {
         let shell = "echo one; echo two; echo; echo four";
         bench.teach(shell, Script::exits(0).says("one").says("two").says("").says("four"));
@@ -501,6 +527,7 @@ macro_rules! contract_suite {
             what_is_not_there_is_named,
             a_name_is_given_once,
             networks_come_and_go,
+            a_container_joins_more_networks_and_leaves_them,
             output_comes_in_lines_and_can_be_resumed,
             stdout_and_stderr_are_told_apart_and_long_lines_are_whole,
             output_is_followed_while_it_runs,

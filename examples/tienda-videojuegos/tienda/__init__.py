@@ -19,6 +19,8 @@ def crear_app(direccion=None):
     motor, app.sesiones = abrir_base(direccion)
     Base.metadata.create_all(motor)
     sembrar(app.sesiones)
+    # Gunicorn se divide después de esto: ninguna conexión pasa de un proceso a otro.
+    motor.dispose()
     app.register_blueprint(vistas)
     app.add_template_filter(lambda centimos: f"{centimos / 100:.2f} €".replace(".", ","), "euros")
     return app

@@ -3,7 +3,10 @@
 //! What is the same for every container stands here: no capabilities, no new privileges, no
 //! restarts, no ports, bounded logs (security.md 4.1).
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+};
 
 use bollard::{
     errors::Error,
@@ -44,7 +47,7 @@ pub(super) fn container(spec: &ContainerSpec) -> ContainerCreateBody {
         image: Some(spec.image.0.clone()),
         working_dir: Some(spec.working_dir.clone()),
         labels: Some(unordered(&spec.labels)),
-        stop_signal: Some("SIGTERM".to_owned()),
+        stop_signal: Some(spec.stop_signal.clone()),
         stop_timeout: Some(i64::from(spec.stop_seconds)),
         host_config: Some(host_config(spec)),
         ..Default::default()
@@ -71,7 +74,8 @@ fn host_config(spec: &ContainerSpec) -> HostConfig {
         pids_limit: Some(spec.pids),
         ulimits: Some(vec![limit("nofile", spec.nofile), limit("core", 0), limit("fsize", spec.fsize_bytes)]),
         tmpfs: Some(HashMap::from([("/tmp".to_owned(), tmp)])),
-        mounts: spec.cache_volume.as_ref().map(|(volume, target)| vec![cache(spec, volume, target)]),
+        mounts: Some(mounts(spec)).filter(|mounts| !mounts.is_empty()),
+        sysctls: Some(unordered(&spec.sysctls)).filter(|sysctls| !sysctls.is_empty()),
         extra_hosts: Some(spec.extra_hosts.clone()).filter(|hosts| !hosts.is_empty()),
         log_config: Some(HostConfigLogConfig {
             typ: Some("json-file".to_owned()),
@@ -83,6 +87,18 @@ fn host_config(spec: &ContainerSpec) -> HostConfig {
         }),
         ..Default::default()
     }
+}
+
+fn mounts(spec: &ContainerSpec) -> Vec<Mount> {
+    let cache = spec.cache_volume.iter().map(|(volume, target)| cache(spec, volume, target));
+    let folders = spec.folders.iter().map(|folder| Mount {
+        typ: Some(MountType::BIND),
+        source: Some(folder.source.display().to_string()),
+        target: Some(folder.target.clone()),
+        read_only: Some(folder.read_only),
+        ..Default::default()
+    });
+    cache.chain(folders).collect()
 }
 
 /// A named volume of ours, made by the engine at the first use with our labels.
@@ -138,7 +154,8 @@ pub(super) fn seen(id: ContainerId, found: ContainerInspectResponse) -> Containe
     let state = found.state.unwrap_or_default();
     let running = state.running.unwrap_or(false);
     let networks = found.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
-    let address = networks.values().filter_map(|endpoint| endpoint.ip_address.as_deref()?.parse().ok()).next();
+    let addresses: BTreeMap<String, IpAddr> =
+        networks.into_iter().filter_map(|(name, endpoint)| Some((name, endpoint.ip_address?.parse().ok()?))).collect();
     let started = state.started_at.filter(|at| !at.starts_with("0001-"));
     let ended = !running && started.is_some();
     Container {
@@ -146,7 +163,8 @@ pub(super) fn seen(id: ContainerId, found: ContainerInspectResponse) -> Containe
         labels: found.config.and_then(|config| config.labels).unwrap_or_default().into_iter().collect(),
         running,
         generation: started.unwrap_or_default(),
-        address: address.filter(|_| running),
+        address: addresses.values().next().copied().filter(|_| running),
+        addresses: if running { addresses } else { BTreeMap::new() },
         exit: ended.then(|| Exit { code: state.exit_code.unwrap_or(-1), out_of_memory: state.oom_killed.unwrap_or(false) }),
     }
 }

@@ -1,5 +1,6 @@
 //! The Platform API over HTTP: shapes, paging, ETags, tenancy, log and build streams.
 
+mod addons;
 mod drains;
 mod fields;
 mod roles;

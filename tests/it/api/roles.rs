@@ -20,8 +20,10 @@ fn least(route: &str) -> Option<Role> {
         "GET /apps/{app}"
         | "POST /apps/{app}/actions/get-quota"
         | "GET /apps/{app}/addon-attachments"
+        | "GET /apps/{app}/addon-attachments/{attachment}"
         | "GET /apps/{app}/addons"
         | "GET /apps/{app}/buildpack-installations"
+        | "GET /apps/{app}/addons/{addon}"
         | "GET /apps/{app}/builds"
         | "GET /apps/{app}/builds/{build}"
         | "GET /apps/{app}/collaborators"
@@ -45,6 +47,8 @@ fn least(route: &str) -> Option<Role> {
         | "GET /apps/{app}/usage" => Role::View,
         "PATCH /apps/{app}"
         | "PUT /apps/{app}/buildpack-installations"
+        | "POST /apps/{app}/addons"
+        | "PATCH /apps/{app}/addons/{addon}"
         | "POST /apps/{app}/builds"
         | "DELETE /apps/{app}/builds/{build}"
         | "GET /apps/{app}/config-vars"
@@ -70,7 +74,7 @@ fn least(route: &str) -> Option<Role> {
         | "POST /apps/{app}/releases"
         | "POST /apps/{app}/sni-endpoints"
         | "POST /apps/{app}/sources" => Role::Deploy,
-        "DELETE /apps/{app}" | "POST /apps/{app}/collaborators" | "PATCH /apps/{app}/collaborators/{collaborator}" => Role::Owner,
+        "DELETE /apps/{app}" | "DELETE /apps/{app}/addons/{addon}" | "POST /apps/{app}/collaborators" | "PATCH /apps/{app}/collaborators/{collaborator}" => Role::Owner,
         _ => return None,
     };
     Some(role)

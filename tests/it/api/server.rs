@@ -58,7 +58,12 @@ pub struct Server {
 
 impl Server {
     pub async fn start() -> Server {
-        let house = House::start(&[]).await;
+        Server::start_with(&[]).await
+    }
+
+    /// With flags of `siesta serve`.
+    pub async fn start_with(flags: &[&str]) -> Server {
+        let house = House::start(flags).await;
         let owners = &house.owners;
         Server {
             clock: house.clock.clone(),

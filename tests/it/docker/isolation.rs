@@ -20,7 +20,7 @@ const RANGE: &str = "10.214.0.0/16";
 
 /// Puts the table in place, as `script/server` does.
 #[expect(clippy::disallowed_methods, reason = "a test runs the project's script")]
-fn firewall() {
+pub fn firewall() {
     static DONE: OnceLock<()> = OnceLock::new();
     DONE.get_or_init(|| {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/script/firewall");

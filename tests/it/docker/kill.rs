@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use siesta::{
     engine::{Engine, spec},
     fail_point,
 };
 
+use super::cellar::{Url, session};
 use crate::support::served::Served;
 
 #[tokio::test]
@@ -69,6 +71,63 @@ async fn killed_in_the_middle_of_a_wake_the_next_request_is_served_by_one_dyno()
         assert_eq!(answer.status(), 200, "{place}\n{}", served.server_log());
         let left = served.engine(&served.instance()).list().await.expect("a list");
         assert_eq!(left.len(), 1, "{place}: one dyno, and no orphan: {left:?}");
+    }
+}
+
+#[tokio::test]
+async fn killed_while_a_database_is_made_rotated_or_destroyed_everything_ends_as_it_was_asked_for() {
+    let patience = Duration::from_secs(120);
+    let mut served = Served::start(&[]);
+    let token = served.claim();
+    served.api("POST", "/apps", &token).json(&json!({ "name": "sobrevive" })).send().await.expect("an answer");
+    let mut made = 0;
+    for place in fail_point::ADDON_PLACES {
+        served.kill();
+        served.set("SIESTA_FAIL_POINT", Some(place));
+        served.run();
+        let addons = served.get("/apps/sobrevive/addons", &token).await;
+        let name = addons[0]["name"].as_str().unwrap_or_default().to_owned();
+        // Cut off: with or without an answer.
+        let _ = match *place {
+            "addon.rotated" => served.api("POST", &format!("/client/v11/databases/{name}/credentials_rotation"), &token).send().await,
+            "addon.detached" => served.api("DELETE", &format!("/apps/sobrevive/addons/{name}"), &token).send().await,
+            _ => {
+                made += 1;
+                let wanted = json!({ "plan": "heroku-postgresql:mini" });
+                served.api("POST", "/apps/sobrevive/addons", &token).json(&wanted).send().await
+            }
+        };
+        served.wait_for_end().await;
+        assert!(served.server_log().contains(&format!("fail point {place} reached")), "{place}\n{}", served.server_log());
+        served.set("SIESTA_FAIL_POINT", None);
+        served.run();
+        let expected = if *place == "addon.detached" { made - 1 } else { made };
+        let settled = async || {
+            let addons = served.get("/apps/sobrevive/addons", &token).await;
+            let states = addons.as_array().into_iter().flatten().map(|addon| addon["state"].as_str().unwrap_or_default().to_owned());
+            let vars = served.get("/apps/sobrevive/config-vars", &token).await;
+            let urls: Vec<Url> = vars.as_object().into_iter().flatten().filter_map(|(_, url)| url.as_str().map(Url::parse)).collect();
+            let mut open = 0;
+            for url in &urls {
+                open += usize::from(session(served.data.path(), url).await.is_ok());
+            }
+            (states.collect::<Vec<_>>(), urls.len(), open)
+        };
+        let is = |(states, urls, open): &(Vec<String>, usize, usize)| {
+            states.len() == expected && states.iter().all(|state| state == "provisioned") && (*urls, *open) == (expected, expected)
+        };
+        served.until(patience, settled, is).await;
+    }
+    // Every role and database there is belongs to an add-on, or lies in the bin.
+    let vars = served.get("/apps/sobrevive/config-vars", &token).await;
+    let url = vars.as_object().and_then(|vars| vars.values().next()?.as_str()).map(Url::parse).expect("a database is left");
+    let inside = session(served.data.path(), &url).await.expect("a session");
+    for (sql, expected) in [
+        ("select count(*) from pg_database where datname ~ '^d[0-9a-f]{15}$'", made),
+        ("select count(*) from pg_roles where rolname ~ '^u[0-9a-f]{15}$'", made),
+    ] {
+        let count: i64 = inside.query_one(sql, &[]).await.expect(sql).get(0);
+        assert_eq!(count, expected as i64, "{sql}");
     }
 }
 

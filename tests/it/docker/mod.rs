@@ -1,6 +1,9 @@
 //! Tests against real Docker; `script/test` prepares engine and stack images.
 
+mod addons;
 mod builds;
+mod cellar;
+mod door;
 mod drains;
 mod engine;
 mod flood;

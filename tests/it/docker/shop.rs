@@ -8,6 +8,89 @@ use crate::support::served::{Served, remove_leftovers};
 
 const LONG: Duration = Duration::from_secs(120);
 
+/// Puts a game into the cart and orders it, as a browser would; the address of the order.
+async fn order(served: &Served, name: &str) -> String {
+    let address = |path: &str| format!("http://127.0.0.1:{}{path}", served.port);
+    let host = format!("tiendavideojuegos.localhost:{}", served.port);
+    let send = async |path: &str, cookie: &str, fields: &[(&str, &str)]| {
+        let body = fields.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join("&");
+        let request = served.client.post(address(path)).header("host", &host).header("cookie", cookie);
+        let request = request.header("content-type", "application/x-www-form-urlencoded").body(body);
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(answer.status(), 302, "{path}: {}", served.server_log());
+        let cookie = answer.headers().get("set-cookie").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let location = answer.headers()["location"].to_str().expect("text").to_owned();
+        (cookie.split(';').next().unwrap_or_default().to_owned(), location)
+    };
+    let (cookie, _) = send("/carrito", "", &[("clave", "faro-de-invierno"), ("cantidad", "2")]).await;
+    let (_, location) = send("/pedidos", &cookie, &[("nombre", name), ("correo", "ana%40example.org")]).await;
+    assert!(location.starts_with("/pedidos/"), "{location}");
+    location
+}
+
+/// Whose orders these are.
+async fn names(served: &Served, orders: &[&str]) -> Vec<String> {
+    let mut names = Vec::new();
+    for order in orders {
+        let page = served.app("tiendavideojuegos", order).send().await.expect("an answer");
+        let text = page.text().await.expect("text");
+        names.push(text.split("Gracias, ").nth(1).and_then(|rest| rest.split('.').next()).unwrap_or("nobody").to_owned());
+    }
+    names
+}
+
+#[tokio::test]
+async fn the_shop_takes_orders_and_with_postgres_keeps_them_through_everything() {
+    let mut served = Served::start(&[]);
+    let token = served.claim();
+    served.deploy("tiendavideojuegos", "tienda-videojuegos").unwrap_or_else(|error| panic!("{error}\n{}", served.server_log()));
+    assert_eq!(order(&served, "Eva").await, "/pedidos/1", "in a file of the dyno's own");
+    assert_eq!(names(&served, &["/pedidos/1"]).await, ["Eva"]);
+
+    let wanted = serde_json::json!({ "plan": "heroku-postgresql:hobby-dev" });
+    let made = served.api("POST", "/apps/tiendavideojuegos/addons", &token).json(&wanted).send().await.expect("an answer");
+    assert_eq!(made.status(), 201, "{}", served.server_log());
+    let addon = async || served.get("/apps/tiendavideojuegos/addons", &token).await[0].clone();
+    let ready = served.until(LONG, addon, |addon| addon["state"] == "provisioned").await;
+    assert_eq!(ready["config_vars"], serde_json::json!(["DATABASE_URL"]));
+    let releases = async || {
+        let releases = served.get("/apps/tiendavideojuegos/releases", &token).await;
+        let count = releases.as_array().map_or(0, Vec::len);
+        (count, releases.as_array().into_iter().flatten().all(|release| release["status"] == "succeeded"))
+    };
+    let attached = served.until(LONG, releases, |(_, settled)| *settled).await.0;
+
+    assert_eq!(order(&served, "Ana").await, "/pedidos/1", "a new database begins anew");
+    assert_eq!(names(&served, &["/pedidos/1", "/pedidos/2"]).await, ["Ana", "nobody"]);
+
+    let var = serde_json::json!({ "SALUDO": "hola" });
+    served.api("PATCH", "/apps/tiendavideojuegos/config-vars", &token).json(&var).send().await.expect("an answer");
+    served.until(LONG, releases, |(count, settled)| *count > attached && *settled).await;
+    assert_eq!(order(&served, "Luis").await, "/pedidos/2");
+
+    let before = serde_json::json!({ "release": "v3" });
+    served.api("POST", "/apps/tiendavideojuegos/releases", &token).json(&before).send().await.expect("an answer");
+    served.until(LONG, releases, |(count, settled)| *count > attached + 1 && *settled).await;
+    assert_eq!(names(&served, &["/pedidos/1", "/pedidos/2"]).await, ["Ana", "Luis"], "a rollback to before the database keeps its address");
+
+    served.kill();
+    served.run();
+    assert_eq!(names(&served, &["/pedidos/1", "/pedidos/2"]).await, ["Ana", "Luis"], "after a kill of the server");
+    let engine = served.engine(&served.instance());
+    let is_database = |container: &siesta::engine::Container| {
+        container.running && container.labels.get(siesta::engine::spec::LABEL_ADDON).is_some_and(|name| name == "postgres")
+    };
+    let found = engine.list().await.expect("a list").into_iter().find(is_database).expect("the database server");
+    engine.kill(found.id).await.expect("killed");
+    // Its number may be a higher one: after a crash sequences go on behind a gap.
+    let third = order(&served, "Marta").await;
+    assert_eq!(
+        names(&served, &["/pedidos/1", "/pedidos/2", &third]).await,
+        ["Ana", "Luis", "Marta"],
+        "after a kill of the database server"
+    );
+}
+
 /// The state of the app's dynos, as `ps` would show them.
 async fn states(served: &Served, token: &str) -> Vec<String> {
     let dynos = served.get("/apps/tiendavideojuegos/dynos", token).await;

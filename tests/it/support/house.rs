@@ -30,7 +30,19 @@ struct Cli {
 /// What `siesta serve` makes of these flags.
 pub fn config(data: &Path, flags: &[&str]) -> Config {
     let data = data.to_str().expect("a path in UTF-8");
-    let base = ["siesta", "--data-dir", data, "--stack-run", "siesta/run:1", "--stack-build", "siesta/build:1", "--host-reserve-mb", "0"];
+    let base = [
+        "siesta",
+        "--data-dir",
+        data,
+        "--stack-run",
+        "siesta/run:1",
+        "--stack-build",
+        "siesta/build:1",
+        "--stack-postgres",
+        "",
+        "--host-reserve-mb",
+        "0",
+    ];
     Config::new(Cli::parse_from(base.iter().chain(flags)).options).expect("a config")
 }
 

@@ -47,18 +47,23 @@ impl Yard {
         let owners = Owners::new(ground);
         let user = owners.accounts.system_user().await.expect("a user");
         owners.start().await.expect("a start");
+        Yard::of(&owners, Actor { id: user.id, email: user.email }, data)
+    }
+
+    /// The yard of owners that were started already.
+    pub fn of(owners: &Owners, by: Actor, data: &Path) -> Yard {
         let Owners { apps, builder, dynos, releases, reader, slugs, logs, tasks, .. } = owners;
         Yard {
-            apps,
-            builder,
-            dynos,
-            releases,
-            reader,
-            slugs,
-            logs,
+            apps: apps.clone(),
+            builder: builder.clone(),
+            dynos: dynos.clone(),
+            releases: releases.clone(),
+            reader: reader.clone(),
+            slugs: slugs.clone(),
+            tasks: tasks.clone(),
+            logs: logs.clone(),
             data: data.to_owned(),
-            by: Actor { id: user.id, email: user.email },
-            tasks,
+            by,
         }
     }
 

@@ -18,7 +18,13 @@ const READS: [&str; 10] = [
     "/settings",
     "/settings?reveal=1",
 ];
-const CHANGES: [(&str, &[(&str, &str)]); 19] = [
+const CHANGES: [(&str, &[(&str, &str)]); 25] = [
+    ("/addons", &[("plan", "heroku-postgresql:mini")]),
+    ("/addons/restore", &[("addon", "0198c0de-0000-7000-8000-000000000000")]),
+    ("/addons/postgresql-x-1/rotate", &[]),
+    ("/addons/postgresql-x-1/attach", &[("to", "tienda"), ("name", "")]),
+    ("/addons/postgresql-x-1/detach", &[("attachment", "x")]),
+    ("/addons/postgresql-x-1/destroy", &[("confirm", "tienda")]),
     ("/scale", &[("process", "web"), ("quantity", "0")]),
     ("/restart", &[]),
     ("/wake", &[]),
@@ -243,7 +249,7 @@ async fn a_collaborator_does_what_the_role_allows_and_no_more() {
     }
     for (path, fields) in CHANGES {
         let answer = server.post(&dora, &format!("/apps/tienda{path}"), fields).await;
-        let owners = ["/rename", "/delete", "/access/give", "/access/remove"].contains(&path);
+        let owners = ["/rename", "/delete", "/access/give", "/access/remove", "/addons/postgresql-x-1/destroy"].contains(&path);
         assert_eq!(answer.status == StatusCode::FORBIDDEN, owners, "{path}: {}", answer.status);
     }
     assert!(server.get(&dora, "/apps").await.text.contains("tienda"));

@@ -6,7 +6,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     domain::{AppId, BuildId, DynoId, Plan, ReleaseId},
-    engine::spec::{AssemblyInput, BuildInput, DynoInput, ProbeInput, assembly_spec, build_spec, dyno_spec, network_spec, probe_spec},
+    engine::spec::{
+        AddonInput, AssemblyInput, BuildInput, DATABASE_UID, DynoInput, FolderMount, ProbeInput, addon_spec, assembly_spec, build_spec,
+        dyno_spec, network_spec, probe_spec,
+    },
 };
 
 fn uuid<T: std::str::FromStr<Err = uuid::Error>>(last: u8) -> T {
@@ -70,6 +73,38 @@ fn an_assembly_and_a_probe_and_their_bodies() {
     let assembly = AssemblyInput { instance: "home", app: uuid(1), app_number: 7, name: "slug", image: image.clone() };
     let probe = ProbeInput { instance: "home", name: "1", image, command: vec!["true".to_owned()], network: "siesta-home-0".to_owned() };
     insta::assert_snapshot!(format!("{}\n{}", shown(&assembly_spec(&assembly)), shown(&probe_spec(&probe))));
+}
+
+#[test]
+fn an_addon_has_folders_of_ours_and_is_denied_the_rest() {
+    let folder = FolderMount { source: "/data/postgres/run".into(), target: "/run/postgres".to_owned(), read_only: true };
+    let addon = |network: Option<&str>| {
+        addon_spec(&AddonInput {
+            instance: "home",
+            name: "relay",
+            image: ImageRef("siesta/postgres:1".to_owned()),
+            command: vec!["/opt/siesta/relay".to_owned()],
+            env: Vec::new(),
+            uid: DATABASE_UID,
+            network: network.map(str::to_owned),
+            folders: vec![folder.clone()],
+            memory_bytes: 64 << 20,
+            pids: 32,
+            stop_signal: "SIGINT",
+            stop_seconds: 60,
+        })
+    };
+    let (alone, joined) = (container(&addon(None)), container(&addon(Some("siesta-home-7"))));
+    let host = alone.host_config.unwrap();
+    assert_eq!((host.network_mode.as_deref(), alone.stop_signal.as_deref()), (Some("none"), Some("SIGINT")));
+    let [mount] = &host.mounts.unwrap()[..] else { panic!("one folder") };
+    assert_eq!((mount.typ, mount.source.as_deref(), mount.read_only), (Some(MountType::BIND), Some("/data/postgres/run"), Some(true)));
+    assert_eq!(alone.user.as_deref(), Some("19998:19998"));
+    let host = joined.host_config.unwrap();
+    assert_eq!(host.sysctls.unwrap()["net.ipv4.ip_forward"], "0", "it forwards nothing between the networks it joins");
+    assert_eq!(host.cap_drop, Some(vec!["ALL".to_owned()]));
+    assert_eq!(host.security_opt, Some(vec!["no-new-privileges".to_owned()]));
+    assert!(host.privileged == Some(false) && host.port_bindings.is_none() && host.pid_mode.is_none());
 }
 
 #[test]

@@ -1,0 +1,200 @@
+//! The door: a relay in a small container joins the networks of the apps with a database attached.
+//! It asks here before it lets somebody in, so that a sleeping server wakes and a used one stays awake.
+
+use std::{collections::BTreeMap, os::unix::fs::PermissionsExt as _, sync::Arc, time::Duration};
+
+use serde_json::json;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::{TcpStream, UnixListener, UnixStream},
+};
+
+use crate::{
+    addons::{
+        AddonError, AddonsParts,
+        postgres::{Postgres, ensure_running, find},
+    },
+    domain::app::App,
+    engine::{
+        Container, ContainerSpec, EngineError, NetworkSpec,
+        spec::{self, AddonInput, NetworkRange},
+    },
+};
+
+/// Where dynos find it: the relay's name in every network it joins.
+pub const HOST: &str = "postgres.siesta";
+const NAME: &str = "relay";
+/// A line of the relay: a word and a role.
+const LINE_BYTES: u64 = 200;
+const MEMORY: i64 = 64 * 1024 * 1024;
+
+/// Where it listens.
+const PORT: u16 = 5432;
+/// A relay that was just started is waited for: dynos may follow at once.
+const BOOT: Duration = Duration::from_secs(20);
+
+/// An app with the roles and databases that may come in by its network.
+pub struct Entrance {
+    pub app: App,
+    pub pairs: Vec<(String, String)>,
+}
+
+/// The relay.
+pub struct Door {
+    parts: AddonsParts,
+    postgres: Arc<Postgres>,
+    settling: tokio::sync::Mutex<()>,
+}
+
+impl Door {
+    pub fn new(parts: AddonsParts, postgres: Arc<Postgres>) -> Door {
+        Door { parts, postgres, settling: tokio::sync::Mutex::default() }
+    }
+
+    /// Makes the relay stand in the networks of these apps and in no other. Without any there is none.
+    pub async fn settle(&self, entrances: &[Entrance]) -> Result<(), AddonError> {
+        let _one = self.settling.lock().await;
+        let found = find(&self.parts, NAME).await?;
+        let networks = self.networks(entrances)?;
+        let Some(first) = networks.first() else {
+            if let Some(relay) = found {
+                self.parts.engine.remove(relay.id).await?;
+            }
+            return Ok(());
+        };
+        let relay = match found {
+            Some(relay) if relay.running => relay,
+            found => self.start(first, found).await?,
+        };
+        for network in networks.iter().filter(|network| !relay.addresses.contains_key(&network.name)) {
+            self.parts.engine.ensure_network(network.clone()).await?;
+            self.parts.engine.join_network(relay.id.clone(), network.name.clone(), HOST.to_owned()).await?;
+        }
+        for name in relay.addresses.keys().filter(|name| networks.iter().all(|network| network.name != **name)) {
+            self.parts.engine.leave_network(relay.id.clone(), name.clone()).await?;
+        }
+        let relay = self.parts.engine.inspect(relay.id).await?.ok_or(EngineError::NoSuchContainer)?;
+        self.tell(&relay, entrances, &networks)?;
+        Ok(())
+    }
+
+    fn networks(&self, entrances: &[Entrance]) -> Result<Vec<NetworkSpec>, AddonError> {
+        let range: NetworkRange = self.parts.config.options.network_range.parse()?;
+        let network = |entrance: &Entrance| spec::network_spec(&self.parts.instance, entrance.app.id, entrance.app.number, range);
+        Ok(entrances.iter().map(network).collect::<Result<_, _>>()?)
+    }
+
+    /// The first network is entered anew, so that it knows the relay's name as the others do.
+    async fn start(&self, first: &NetworkSpec, found: Option<Container>) -> Result<Container, AddonError> {
+        self.parts.engine.ensure_network(first.clone()).await?;
+        let relay = ensure_running(&self.parts, self.spec(&first.name)?, found).await?;
+        self.parts.engine.leave_network(relay.id.clone(), first.name.clone()).await?;
+        self.parts.engine.join_network(relay.id.clone(), first.name.clone(), HOST.to_owned()).await?;
+        let relay = self.parts.engine.inspect(relay.id).await?.ok_or(EngineError::NoSuchContainer)?;
+        if let Some(address) = relay.addresses.get(&first.name) {
+            listens((*address, PORT).into()).await;
+        }
+        Ok(relay)
+    }
+
+    fn spec(&self, network: &str) -> Result<ContainerSpec, AddonError> {
+        Ok(spec::addon_spec(&AddonInput {
+            instance: &self.parts.instance,
+            name: NAME,
+            image: self.postgres.image().ok_or(AddonError::NotOffered)?,
+            command: vec!["/opt/siesta/relay".to_owned()],
+            env: Vec::new(),
+            uid: spec::RELAY_UID,
+            network: Some(network.to_owned()),
+            folders: vec![self.postgres.mount("run", "/run/postgres", true)],
+            memory_bytes: MEMORY,
+            pids: 32,
+            stop_signal: "SIGTERM",
+            stop_seconds: 1,
+        }))
+    }
+
+    /// Writes down who may come in where: the relay reads it when it changes.
+    fn tell(&self, relay: &Container, entrances: &[Entrance], networks: &[NetworkSpec]) -> Result<(), AddonError> {
+        let doors: BTreeMap<String, &Vec<(String, String)>> = networks
+            .iter()
+            .zip(entrances)
+            .filter_map(|(network, entrance)| Some((relay.addresses.get(&network.name)?.to_string(), &entrance.pairs)))
+            .collect();
+        let (text, path) = (json!(doors).to_string(), self.postgres.socket_folder().join("doors.json"));
+        if std::fs::read_to_string(&path).is_ok_and(|known| known == text) {
+            return Ok(());
+        }
+        let part = path.with_extension("part");
+        std::fs::write(&part, text)?;
+        std::fs::set_permissions(&part, std::fs::Permissions::from_mode(0o644))?;
+        Ok(std::fs::rename(&part, &path)?)
+    }
+
+    /// Binds the socket the relay asks at. One left by a server that was killed is replaced.
+    pub fn listen(&self) -> std::io::Result<UnixListener> {
+        let path = self.postgres.socket_folder().join("wake.sock");
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&path)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777))?;
+        Ok(listener)
+    }
+
+    /// Answers the relay for ever.
+    pub async fn answer(self: Arc<Self>, listener: UnixListener) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let me = self.clone();
+                    self.parts.tasks.spawn(async move {
+                        // A relay that is gone needs no answer.
+                        let _ = me.serve(stream).await;
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the relay's socket failed");
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+            }
+        }
+    }
+
+    /// One visitor, as long as the relay keeps its line open.
+    async fn serve(&self, stream: UnixStream) -> std::io::Result<()> {
+        let (reader, mut writer) = stream.into_split();
+        let mut reader = BufReader::new(reader);
+        let mut hold = None;
+        loop {
+            let mut line = String::new();
+            (&mut reader).take(LINE_BYTES).read_line(&mut line).await?;
+            let (word, role) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
+            let answer = match word {
+                "hold" => {
+                    hold = Some(self.postgres.hold(role).await);
+                    "ok\n".to_owned()
+                }
+                "wake" if hold.is_some() => match self.postgres.ensure_up().await {
+                    Ok(()) => "up\n".to_owned(),
+                    Err(error) => format!("no {error}\n"),
+                },
+                _ => return Ok(()),
+            };
+            writer.write_all(answer.as_bytes()).await?;
+        }
+    }
+}
+
+/// Waits until somebody listens there, for a while: one that comes later is found by those who try again.
+async fn listens(address: std::net::SocketAddr) {
+    let knock = async {
+        while tokio::time::timeout(Duration::from_secs(1), TcpStream::connect(address)).await.is_ok_and(|knocked| knocked.is_err()) {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+    };
+    if tokio::time::timeout(BOOT, knock).await.is_err() {
+        tracing::warn!(%address, "the relay of the databases does not listen yet");
+    }
+}
