@@ -59,6 +59,21 @@ missing() {
     done
 }
 
+# node_modules FOLDER: what its package-lock.json names, kept in $SIESTA_CACHE, as FOLDER/node_modules
+node_modules() {
+    local folder=$1 kept
+    kept="${SIESTA_CACHE:-${HOME:-/root}/.cache/siesta}/npm/$(basename "$folder")-$(sha256sum "$folder/package-lock.json" | cut -c1-12)"
+    if [ ! -d "$kept/node_modules" ]; then
+        rm -rf "$kept.part"
+        mkdir -p "$kept.part"
+        cp "$folder/package.json" "$folder/package-lock.json" "$kept.part/"
+        npm ci --prefix "$kept.part" --ignore-scripts --no-audit --no-fund
+        rm -rf "$kept"
+        mv "$kept.part" "$kept"
+    fi
+    ln -sfn "$kept/node_modules" "$folder/node_modules"
+}
+
 # --- Docker -----------------------------------------------------------------------------------
 
 docker_answers() { command -v docker >/dev/null && docker version >/dev/null 2>&1; }

@@ -3,11 +3,12 @@
 // automatic deploys and a real `git push`.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { promisify } from "node:util";
 import { CLIENT, StandIn } from "../../script/github-demo/server.mjs";
 import { browse, overflowOnPhone, serve } from "./served.mjs";
 
@@ -45,10 +46,11 @@ function texts(language) {
   return found;
 }
 
-/** git on the reader's machine, asking nobody. */
-function git(folder, ...args) {
+/** git on the reader's machine, asking nobody. The stand-in answers meanwhile. */
+async function git(folder, ...args) {
   const env = { PATH: process.env.PATH, HOME: root, GIT_TERMINAL_PROMPT: "0", GIT_CONFIG_NOSYSTEM: "1" };
-  return execFileSync("git", ["-c", "user.name=Ana", "-c", "user.email=ana@example.org", ...args], { cwd: folder, env, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+  const { stdout } = await promisify(execFile)("git", ["-c", "user.name=Ana", "-c", "user.email=ana@example.org", ...args], { cwd: folder, env });
+  return stdout.trim();
 }
 
 for (const [language, locale, login, app] of [
@@ -125,12 +127,12 @@ for (const [language, locale, login, app] of [
       await look("automatic");
       const work = join(root, `work-${language}`);
       const address = `${github.url.replace("//", `//${login}:demo@`)}/${repository}.git`;
-      git(root, "clone", "--quiet", address, work);
+      await git(root, "clone", "--quiet", address, work);
       const path = join(work, "tienda/templates/base.html");
       writeFileSync(path, readFileSync(path, "utf8").replace("<body", `<!-- pushed ${language} --><body`));
-      git(work, "commit", "--quiet", "--all", "-m", "A new front");
-      git(work, "push", "--quiet", "origin", "main");
-      const sha = git(work, "rev-parse", "HEAD").trim();
+      await git(work, "commit", "--quiet", "--all", "-m", "A new front");
+      await git(work, "push", "--quiet", "origin", "main");
+      const sha = await git(work, "rev-parse", "HEAD");
       await page.goto(`${server.url}/apps/${app}/github/deliveries`);
       const row = page.locator("tr", { hasText: sha.slice(0, 8) });
       for (let tries = 0; tries < 150 && !(await row.getByText(t["verdict-deployed"], { exact: true }).count()); tries++) {
