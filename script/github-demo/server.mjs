@@ -142,6 +142,7 @@ export class StandIn {
     if (route === "GET /settings/applications/new" || route === "GET /settings/apps/new") {
       return html(200, "Register", `<h1>Nothing to register here</h1><p>This stand-in knows one application: client id <code>${CLIENT.id}</code>, client secret <code>${CLIENT.secret}</code>.</p>`);
     }
+    if (route === "GET /favicon.ico") return send(204);
     if (route === "GET /") {
       const rows = [...this.repositories.values()].map((one) => `<li><a href="/${text(one.name)}">${text(one.name)}</a></li>`);
       return html(200, "GitHub stand-in", `<h1>A stand-in for GitHub</h1><ul>${rows.join("")}</ul>`);

@@ -6,6 +6,7 @@ mod cellar;
 mod door;
 mod drains;
 mod engine;
+mod github;
 mod flood;
 mod isolation;
 mod kill;

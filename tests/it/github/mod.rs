@@ -2,6 +2,7 @@
 
 mod automatic;
 mod connecting;
+pub mod contract;
 mod storm;
 
 use http::{Method, StatusCode};
