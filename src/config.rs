@@ -4,6 +4,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
 
+use crate::domain::one_off;
+
 /// How `siesta serve` runs. Every flag has an environment variable of the same name.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ServeOptions {
@@ -185,6 +187,14 @@ pub struct Limits {
     pub slug_bytes: u64,
     /// CPU of a build container.
     pub build_nano_cpus: i64,
+    /// One-off dynos at once.
+    pub one_offs: one_off::Limits,
+    /// A client must come for its one-off in this time (R13).
+    pub attach_timeout: Duration,
+    /// An attached one-off without a byte for this long is closed.
+    pub console_idle: Duration,
+    /// Between the three SIGHUPs a one-off gets when its client is gone (R16).
+    pub hang_up_pause: Duration,
     /// API calls of an account in an hour (heroku.md 9.1).
     pub api_calls_per_hour: u32,
 }
@@ -220,6 +230,10 @@ impl Default for Limits {
             archive_entries: 100_000,
             slug_bytes: 500 * MIB,
             build_nano_cpus: 1_000_000_000,
+            one_offs: one_off::Limits { of_user: 3, of_server: 50 },
+            attach_timeout: Duration::from_secs(30),
+            console_idle: Duration::from_secs(3600),
+            hang_up_pause: Duration::from_secs(5),
             api_calls_per_hour: 4_500,
         }
     }

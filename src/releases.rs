@@ -1,16 +1,19 @@
 //! Owns releases: deploy, set config vars, roll back. A release is a slug and a config snapshot
-//! under a number that grows by one for ever.
+//! under a number that grows by one for ever. One whose Procfile has a `release` command becomes the
+//! current one when that has succeeded (`phase`).
+
+mod phase;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     clock::Clock,
     domain::{
-        AppId, ConfigKey, ConfigSetId, ConfigVars, ReleaseId, ReleaseStatus, SlugId, Version,
+        AppId, ConfigKey, ConfigSetId, ConfigVars, ProcessType, ReleaseId, ReleaseStatus, SlugId, Version,
         addon::AttachmentName,
         config_var::ConfigVarError,
         event::{EventKind, NewEvent},
@@ -30,6 +33,7 @@ use crate::{
     },
 };
 
+use self::phase::{Phase, Turns};
 pub use crate::domain::release::Release;
 
 /// Why a release could not be made.
@@ -44,6 +48,9 @@ pub enum ReleaseError {
     /// Heroku's words.
     #[error("Cannot overwrite attachment values {0}.")]
     OwnedByAddon(String),
+    /// The release command failed; what ran before runs on.
+    #[error("{0}")]
+    Phase(String),
     #[error(transparent)]
     Config(#[from] ConfigVarError),
     #[error(transparent)]
@@ -70,6 +77,7 @@ pub struct ReleasesParts {
 #[derive(Clone)]
 pub struct Releases {
     parts: ReleasesParts,
+    turns: Turns,
 }
 
 /// What a new release changes of the current one.
@@ -80,18 +88,30 @@ struct Change<'a> {
     event: Option<NewEvent>,
     /// Without code there is nothing to bring up.
     status: ReleaseStatus,
+    /// It waits for its release phase.
+    phase: bool,
+}
+
+impl Change<'_> {
+    fn phase_of(slug: Option<&Slug>) -> bool {
+        slug.is_some_and(|slug| slug.process_types.command(&ProcessType::release()).is_some())
+    }
 }
 
 impl Releases {
     pub fn new(parts: ReleasesParts) -> Releases {
-        Releases { parts }
+        Releases { parts, turns: Turns::default() }
     }
 
     /// After a restart and after `Dynos::start`: brings up what was being released when the server stopped.
     pub async fn start(&self) -> Result<(), ReleaseError> {
         for release in self.parts.reader.pending_releases().await? {
+            let current = self.parts.reader.current_release(release.app_id).await?;
+            let overtaken = current.is_some_and(|current| current.version > release.version);
             if release.current {
-                self.bring_up(&release);
+                self.bring_up(&release, None);
+            } else if !overtaken && Change::phase_of(self.slug(release.slug_id).await?.as_ref()) {
+                self.bring_up(&release, Some(Phase::again()));
             } else {
                 self.parts.writer.finish_release(release.id, ReleaseStatus::Failed, self.parts.clock.now()).await?;
             }
@@ -103,8 +123,14 @@ impl Releases {
     /// them. Called once by `apps` inside creation.
     pub async fn initial(&self, mut draft: ReleaseDraft, by: &Actor) -> Result<Release, ReleaseError> {
         let app = draft.app();
-        let blank =
-            |cause| Change { cause, slug: NewSlug::None, vars: ConfigVars::default(), event: None, status: ReleaseStatus::Succeeded };
+        let blank = |cause| Change {
+            cause,
+            slug: NewSlug::None,
+            vars: ConfigVars::default(),
+            event: None,
+            status: ReleaseStatus::Succeeded,
+            phase: false,
+        };
         let releases =
             [self.write(&mut draft, blank(Cause::Initial), by).await?, self.write(&mut draft, blank(Cause::EnableLogplex), by).await?];
         draft.commit().await?;
@@ -119,15 +145,36 @@ impl Releases {
     /// waits for that. A release that does not boot is still the current one only when nothing
     /// served before; otherwise the old one goes on serving and this one is marked failed.
     pub async fn deploy(&self, app: AppId, slug: Slug, label: &str, by: &Actor) -> Result<Release, ReleaseError> {
-        self.put_live(app, slug, (Cause::Deploy(label.to_owned()), label), by).await
+        self.deploy_telling(app, (slug, label), by, None).await
+    }
+
+    /// The same; `lines` gets the output of the release command as it comes.
+    ///
+    /// # Errors
+    /// When the release command fails, or the new dynos do not boot.
+    pub async fn deploy_telling(
+        &self,
+        app: AppId,
+        (slug, label): (Slug, &str),
+        by: &Actor,
+        lines: Option<mpsc::Sender<String>>,
+    ) -> Result<Release, ReleaseError> {
+        self.put_live(app, slug, (Cause::Deploy(label.to_owned()), label), by, lines).await
     }
 
     /// The same with a slug that another app ran: `Promote tienda-staging v12 1a2b3c4d`.
     pub async fn promote(&self, app: AppId, slug: Slug, from: &str, by: &Actor) -> Result<Release, ReleaseError> {
-        self.put_live(app, slug, (Cause::Promote(from.to_owned()), from), by).await
+        self.put_live(app, slug, (Cause::Promote(from.to_owned()), from), by, None).await
     }
 
-    async fn put_live(&self, app: AppId, slug: Slug, (cause, label): (Cause, &str), by: &Actor) -> Result<Release, ReleaseError> {
+    async fn put_live(
+        &self,
+        app: AppId,
+        slug: Slug,
+        (cause, label): (Cause, &str),
+        by: &Actor,
+        lines: Option<mpsc::Sender<String>>,
+    ) -> Result<Release, ReleaseError> {
         let mut draft = self.parts.writer.draft_release(app).await?;
         let (_, config) = draft.current().await?.ok_or(ReleaseError::NoSuchApp)?;
         let change = Change {
@@ -136,15 +183,19 @@ impl Releases {
             slug: NewSlug::New(&slug),
             vars: self.open(&config)?,
             status: ReleaseStatus::Pending,
+            phase: Change::phase_of(Some(&slug)),
         };
+        let phase = change.phase.then(|| Phase::telling(lines));
         let release = self.commit(draft, change, by).await?;
-        match self.bring_up(&release).await {
-            Ok(Err(DynoError::Superseded(_))) => return Ok(Release { status: ReleaseStatus::Failed, current: false, ..release }),
+        match self.bring_up(&release, phase).await {
+            Ok(Err(ReleaseError::Dynos(DynoError::Superseded(_)))) => {
+                return Ok(Release { status: ReleaseStatus::Failed, current: false, ..release });
+            }
             Ok(outcome) => outcome?,
             // The server stops; the release is brought up when it is back.
             Err(_) => return Ok(release),
         }
-        Ok(Release { status: ReleaseStatus::Succeeded, ..release })
+        Ok(Release { status: ReleaseStatus::Succeeded, current: true, ..release })
     }
 
     /// Changes config vars (None removes) and releases. No effective change makes no release: `Ok(None)`.
@@ -195,16 +246,18 @@ impl Releases {
         }
         let names = |keys: &[ConfigKey]| keys.iter().map(ConfigKey::to_string).collect::<Vec<_>>();
         let detail = json!({ "set": names(&set), "removed": names(&removed) });
+        let phase = Change::phase_of(self.slug(slug).await?.as_ref());
         let change = Change {
             cause: cause(set, removed),
             slug: slug.map_or(NewSlug::None, NewSlug::Stored),
             vars,
             event: Some(event(EventKind::Config, by, detail)),
             status: status_for(slug),
+            phase,
         };
         let release = self.commit(draft, change, by).await?;
         if slug.is_some() {
-            self.bring_up(&release);
+            self.bring_up(&release, phase.then(|| Phase::telling(None)));
         }
         Ok(Some(release))
     }
@@ -220,22 +273,31 @@ impl Releases {
         // Add-ons do not roll back: their variables stay as they are now.
         let now = self.open(&config)?;
         let kept: BTreeMap<_, _> = names.iter().map(|(name, _)| (name.key(), now.get(name.key().as_str()).cloned())).collect();
+        let phase = Change::phase_of(self.slug(Some(slug)).await?.as_ref());
         let change = Change {
             cause: Cause::Rollback(old.version),
             slug: NewSlug::Stored(slug),
             vars: self.config_of(to).await?.change(&kept)?,
             event: Some(event(EventKind::Rollback, by, json!({ "to": old.version }))),
             status: ReleaseStatus::Pending,
+            phase,
         };
         let release = self.commit(draft, change, by).await?;
-        self.bring_up(&release);
+        self.bring_up(&release, phase.then(|| Phase::telling(None)));
         Ok(release)
     }
 
-    /// The config vars of the app's current release.
+    /// The app's config vars: those its next release builds on.
     pub async fn config(&self, app: AppId) -> Result<ConfigVars, ReleaseError> {
-        let current = self.parts.reader.current_release(app).await?.ok_or(ReleaseError::NoSuchApp)?;
-        self.config_of(current.id).await
+        let newest = self.parts.reader.newest_release(app).await?.ok_or(ReleaseError::NoSuchApp)?;
+        self.config_of(newest.id).await
+    }
+
+    async fn slug(&self, id: Option<SlugId>) -> Result<Option<Slug>, StoreError> {
+        match id {
+            Some(id) => self.parts.reader.slug(id).await,
+            None => Ok(None),
+        }
     }
 
     /// The config vars a release had.
@@ -256,6 +318,7 @@ impl Releases {
             id: ReleaseId::new(),
             description: change.cause.to_string(),
             status: change.status,
+            current: !change.phase,
             slug: change.slug,
             config: SealedConfig { id, app_id, sealed },
             by,
@@ -280,11 +343,18 @@ impl Releases {
 
     /// Has the dynos run a release and writes down what became of it. Goes on when the caller does
     /// not wait: a request given up must not leave a release pending.
-    fn bring_up(&self, release: &Release) -> oneshot::Receiver<Result<(), DynoError>> {
+    fn bring_up(&self, release: &Release, phase: Option<Phase>) -> oneshot::Receiver<Result<(), ReleaseError>> {
         let (tell, told) = oneshot::channel();
-        let (me, app, id) = (self.clone(), release.app_id, release.id);
+        let (me, release, app, id) = (self.clone(), release.clone(), release.app_id, release.id);
         self.parts.tasks.spawn(async move {
-            let outcome = me.parts.dynos.release(app).await;
+            let outcome = match phase {
+                Some(phase) => me.run_phase(&release, phase).await,
+                None => Ok(()),
+            };
+            let outcome = match outcome {
+                Ok(()) => me.parts.dynos.release(app).await.map_err(ReleaseError::from),
+                failed => failed,
+            };
             if let Err(error) = me.write_outcome(app, id, &outcome).await {
                 tracing::error!(%app, release = %id, %error, "the outcome of a release could not be written");
             }
@@ -294,12 +364,14 @@ impl Releases {
         told
     }
 
-    async fn write_outcome(&self, app: AppId, release: ReleaseId, outcome: &Result<(), DynoError>) -> Result<(), ReleaseError> {
+    async fn write_outcome(&self, app: AppId, release: ReleaseId, outcome: &Result<(), ReleaseError>) -> Result<(), ReleaseError> {
         let now = self.parts.clock.now();
         match outcome {
             Ok(()) => drop(self.parts.writer.finish_release(release, ReleaseStatus::Succeeded, now).await?),
             // The newer release is current and on its way: nothing to put back.
-            Err(DynoError::Superseded(_)) => drop(self.parts.writer.finish_release(release, ReleaseStatus::Failed, now).await?),
+            Err(ReleaseError::Dynos(DynoError::Superseded(_))) => {
+                self.parts.writer.finish_release(release, ReleaseStatus::Failed, now).await?;
+            }
             Err(_) => {
                 self.parts.writer.fail_release(app, release, now).await?;
                 self.parts.dynos.app_changed(app).await?;

@@ -1,17 +1,25 @@
-//! Dynos: what runs, restart, stop.
+//! Dynos: what runs, one-offs, restart, stop.
+
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::{
     extract::{Path, State},
     response::Response,
 };
 use http::{HeaderMap, Method, StatusCode};
+use secrecy::ExposeSecret;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    api::{Api, Route, paging::list, reference::app_reference},
+    api::{
+        Api, Route,
+        paging::list,
+        reference::{Reference, app_reference},
+    },
     apps::App,
-    domain::DynoId,
-    dynos::{DynoView, Which},
+    domain::{DynoId, ProcessType},
+    dynos::{DynoView, RunOrder, Streams, Which},
     http::{Deployer, Fault, Json, Viewer},
 };
 
@@ -33,7 +41,9 @@ type Done = Result<(StatusCode, Json<Value>), Fault>;
 const ACCEPTED: StatusCode = StatusCode::ACCEPTED;
 
 fn views(api: &Api, app: &App) -> Vec<DynoView> {
-    api.dynos.status(app.id).map(|status| status.borrow().dynos.clone()).unwrap_or_default()
+    let mut dynos = api.dynos.status(app.id).map(|status| status.borrow().dynos.clone()).unwrap_or_default();
+    dynos.extend(api.dynos.one_offs(app.id));
+    dynos
 }
 
 fn shape(api: &Api, app: &App, dyno: &DynoView) -> Value {
@@ -69,8 +79,61 @@ async fn show(State(api): State<Api>, access: Viewer, Path((_, named)): Path<(St
     Ok(Json(shape(&api, &access.app, &dyno)))
 }
 
-async fn run(_: Deployer) -> Fault {
-    Fault::invalid("One-off dynos (`run`) are not available on this server yet. Add the command to your Procfile and scale it instead.")
+/// What to run, as clients write it (heroku.md 2.7).
+#[derive(Deserialize)]
+struct Run {
+    command: String,
+    #[serde(default)]
+    attach: Option<bool>,
+    #[serde(default)]
+    env: Option<BTreeMap<String, Value>>,
+    #[serde(default)]
+    force_no_tty: Option<bool>,
+    #[serde(default)]
+    size: Option<Reference>,
+    #[serde(default, rename = "type")]
+    process_type: Option<String>,
+    #[serde(default)]
+    time_to_live: Option<u64>,
+}
+
+impl Run {
+    /// Clients send numbers among the values: `COLUMNS`.
+    fn env(&self) -> Vec<(String, String)> {
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        self.env.iter().flatten().map(|(name, value)| (name.clone(), text(value))).collect()
+    }
+}
+
+async fn run(State(api): State<Api>, access: Deployer, Json(wanted): Json<Run>) -> Result<(StatusCode, Json<Value>), Fault> {
+    let own = api.plans.of(&access.app).size_word();
+    if wanted.size.as_ref().is_some_and(|Reference(size)| !size.eq_ignore_ascii_case(&own)) {
+        return Err(Fault::invalid(format!("Dynos of this app have one size: {own}.")));
+    }
+    let process_type: ProcessType = wanted.process_type.as_deref().unwrap_or("run").parse()?;
+    if api.dynos.formation(access.app.id).await?.iter().any(|row| row.process_type == process_type) || process_type.is_release() {
+        return Err(Fault::invalid(format!("`{process_type}` is a process type of the formation. Name the one-off dyno otherwise.")));
+    }
+    let order = RunOrder {
+        command: wanted.command.clone(),
+        process_type,
+        env: wanted.env(),
+        time_to_live: wanted.time_to_live.map(Duration::from_secs),
+        by: access.by.clone(),
+    };
+    let (dyno, secret) = if wanted.attach.unwrap_or(false) {
+        let streams = if wanted.force_no_tty.unwrap_or(false) { Streams::Pipes } else { Streams::Terminal };
+        let (dyno, secret) = api.dynos.reserve(access.app.id, order, streams).await?;
+        (dyno, Some(secret))
+    } else {
+        (api.dynos.run_detached(access.app.id, order).await?, None)
+    };
+    let mut body = shape(&api, &access.app, &dyno);
+    if let Some(secret) = secret {
+        let (host, port) = (api.config.dashboard_host(), api.config.options.listen_tls.port());
+        body["attach_url"] = json!(format!("rendezvous://{host}:{port}/{}", secret.expose_secret()));
+    }
+    Ok((StatusCode::CREATED, Json(body)))
 }
 
 async fn restart_all(State(api): State<Api>, access: Deployer) -> Done {
@@ -89,12 +152,29 @@ fn which(api: &Api, app: &App, named: &str) -> Result<Which, Fault> {
     }
 }
 
+/// Stops a one-off, which never restarts. False: the name is not one.
+async fn end_one_off(api: &Api, app: &App, named: &str) -> Result<bool, Fault> {
+    let one_offs = api.dynos.one_offs(app.id);
+    let Ok(dyno) = find(api, app, named) else { return Ok(false) };
+    let known = one_offs.iter().any(|one_off| one_off.id == dyno.id);
+    if known {
+        api.dynos.stop_one_off(app.id, &dyno.name).await?;
+    }
+    Ok(known)
+}
+
 async fn restart(State(api): State<Api>, access: Deployer, Path((_, named)): Path<(String, String)>) -> Done {
+    if end_one_off(&api, &access.app, &named).await? {
+        return Ok((ACCEPTED, Json(json!({}))));
+    }
     api.dynos.restart(access.app.id, which(&api, &access.app, &named)?).await?;
     Ok((ACCEPTED, Json(json!({}))))
 }
 
 async fn stop(State(api): State<Api>, access: Deployer, Path((_, named)): Path<(String, String)>) -> Done {
+    if end_one_off(&api, &access.app, &named).await? {
+        return Ok((ACCEPTED, Json(json!({}))));
+    }
     api.dynos.stop(access.app.id, which(&api, &access.app, &named)?).await?;
     Ok((ACCEPTED, Json(json!({}))))
 }

@@ -24,7 +24,7 @@ use crate::{
     clock::Clock,
     config::Config,
     connections::{ConnectionError, Connections},
-    domain::{AppId, BranchName, BuildId, BuildStatus, CommitSha, RepoName, SourceId, UserId, capacity::NoRoom, user::Actor},
+    domain::{AppId, BranchName, BuildId, BuildStatus, CommitSha, RepoName, SourceId, UserId, Version, capacity::NoRoom, user::Actor},
     engine::{Engine, EngineError, spec::NetworkFault},
     github::GitHost,
     host::Host,
@@ -100,6 +100,8 @@ pub enum BuildError {
     Silent(u64),
     #[error("The compiled slug is too large (max is {0} MB). Leave out what the app does not need, for example with a .slugignore.")]
     SlugTooLarge(u64),
+    #[error("A newer release took the place of {0} before it was up.")]
+    Overtaken(Version),
     #[error(transparent)]
     Network(#[from] NetworkFault),
     #[error(transparent)]

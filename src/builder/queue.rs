@@ -143,7 +143,7 @@ impl Queue {
         if claimed.attempt == 1 {
             parts.logs.api(app.id, format!("Build started by user {}", build.user_email));
         }
-        let mut run = Run { parts: parts.clone(), app, build, claimed, log, phases: Vec::new(), cancelled };
+        let mut run = Run { parts: parts.clone(), app, build, claimed, log, phases: Vec::new(), cancelled, manifest: None };
         let outcome = run.all().await;
         container::clean_up(&parts, id).await?;
         run.end_phase();
@@ -153,7 +153,12 @@ impl Queue {
             Ok(Done { slug, release }) => {
                 Ending { status: BuildStatus::Succeeded, error: None, release_id: Some(release), slug_id: Some(slug) }
             }
-            Err(error) => close_failed(&mut run, &error),
+            Err(error) => {
+                // A release that did not come up is told with its build.
+                let made = parts.reader.release_of_build(id).await?;
+                let (slug_id, release_id) = made.unzip();
+                Ending { slug_id, release_id, ..close_failed(&mut run, &error) }
+            }
         };
         drop(run);
         parts.writer.end_build(id, &ending, parts.clock.now()).await?;
@@ -259,7 +264,7 @@ fn close_failed(run: &mut Run, error: &BuildError) -> Ending {
     let (status, closing) = match error {
         BuildError::Cancelled => (BuildStatus::Cancelled, &[][..]),
         // It was compiled, and what failed is the start of the new dynos; or there was nothing to compile.
-        BuildError::Release(_) | BuildError::Connection(_) => (BuildStatus::Failed, &["", "Push failed"][..]),
+        BuildError::Release(_) | BuildError::Overtaken(_) | BuildError::Connection(_) => (BuildStatus::Failed, &["", "Push failed"][..]),
         _ => (BuildStatus::Failed, &["", "Push rejected, failed to compile Python app.", "", "Push failed"][..]),
     };
     for line in [sentence.as_str()].iter().chain(closing) {

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -12,16 +13,21 @@ use crate::{
         container::{self, Built, Job},
         detect::{self, BuildPlan},
         git,
-        manifest::{self, EnvVar},
+        manifest::{self, EnvVar, Manifest},
         output::Log,
     },
-    domain::{ConfigKey, ConfigVars, ReleaseId, SlugId, app::App, build::Build, build::Phase, slug::Slug, user::Actor},
+    domain::{
+        ConfigKey, ConfigVars, ProcessType, ReleaseId, ReleaseStatus, SlugId, app::App, build::Build, build::Phase, release::Release,
+        slug::Slug, user::Actor,
+    },
     engine::spec::AppUid,
     fail_point, secrets,
     slugs::files::Stored,
     store::builds::Claimed,
 };
 
+/// Lines of a command on their way into the build's output.
+const LINES: usize = 256;
 /// Warned about beyond this size (heroku.md 6.2).
 const SOFT_SLUG_BYTES: u64 = 300 * 1024 * 1024;
 
@@ -34,6 +40,8 @@ pub struct Run {
     pub log: Log,
     pub phases: Vec<Phase>,
     pub cancelled: CancellationToken,
+    /// Of a first deploy: what is left to do once it runs.
+    pub manifest: Option<Manifest>,
 }
 
 /// What a build that succeeded left.
@@ -137,6 +145,7 @@ impl Run {
         }
         let manifest = manifest::of(&source.tree).map_err(|rejection| BuildError::Rejected(rejection.0))?;
         let Some(manifest) = manifest else { return Ok(config) };
+        let manifest = self.manifest.insert(manifest);
         let mut changes = BTreeMap::new();
         for (key, var) in manifest.env.iter().filter(|(key, _)| config.get(key.as_str()).is_none()) {
             match var {
@@ -147,12 +156,6 @@ impl Run {
                 }
                 EnvVar::Missing { required: false } => {}
             }
-        }
-        for (process_type, quantity) in manifest.formation.iter().filter(|(name, quantity)| !name.is_web() && **quantity > 0) {
-            self.log.warning(&format!("{} asks for {process_type}={quantity}. Scale it in the app's dynos.", manifest.file));
-        }
-        if let Some(command) = &manifest.postdeploy {
-            self.log.warning(&format!("{} asks for `{command}` after the first deploy. That is not run by itself yet.", manifest.file));
         }
         if changes.is_empty() {
             return Ok(config);
@@ -236,12 +239,54 @@ impl Run {
         self.log.step("Launching...");
         let by = actor(&self.build)?;
         let (slug_id, label) = (slug.id, slug.commit.clone().unwrap_or_default());
-        let release = self.parts.releases.deploy(self.app.id, slug, &label, &by).await?;
+        if slug.process_types.command(&ProcessType::release()).is_some() {
+            self.log.warning("Release command declared: this new release will not be available until the command succeeds.");
+            self.log.step("Running release command...");
+        }
+        let (lines, heard) = mpsc::channel(LINES);
+        let (releases, app) = (self.parts.releases.clone(), self.app.id);
+        let release = self.printing(heard, releases.deploy_telling(app, (slug, &label), &by, Some(lines))).await?;
+        if release.status == ReleaseStatus::Failed {
+            return Err(BuildError::Overtaken(release.version));
+        }
+        self.set_up(&release, &by).await?;
         self.log.detail(&format!("Released {}", release.version));
         let url = self.parts.config.web_url(self.app.name.as_str());
         self.log.detail(&format!("{url} deployed to Siesta"));
         self.end_phase();
         Ok(Done { slug: slug_id, release: release.id })
+    }
+}
+
+impl Run {
+    /// Does `work` while what it prints goes into the build's output.
+    async fn printing<T>(&mut self, mut heard: mpsc::Receiver<String>, work: impl Future<Output = T>) -> T {
+        let print = async {
+            while let Some(line) = heard.recv().await {
+                self.log.detail(&line);
+            }
+        };
+        tokio::join!(work, print).0
+    }
+
+    /// After the first deploy: the counts and the command the app's manifest asks for. What cannot
+    /// be done is said; the release stays.
+    async fn set_up(&mut self, release: &Release, by: &Actor) -> Result<(), BuildError> {
+        let Some(manifest) = self.manifest.take() else { return Ok(()) };
+        let releases = self.parts.releases.clone();
+        for (process_type, count) in manifest.formation.iter().filter(|(name, count)| !(name.is_web() && **count == 1)) {
+            match releases.scale(self.app.id, process_type.clone(), *count, by).await {
+                Ok(()) => self.log.step(&format!("Scaling {process_type} to {count} as {} asks", manifest.file)),
+                Err(error) => self.log.warning(&format!("{} asks for {process_type}={count}. {error}", manifest.file)),
+            }
+        }
+        let Some(command) = manifest.postdeploy else { return Ok(()) };
+        self.log.step(&format!("Running the postdeploy command of {}: {command}", manifest.file));
+        let (lines, heard) = mpsc::channel(LINES);
+        if let Err(error) = self.printing(heard, releases.postdeploy(release, &command, by, lines)).await {
+            self.log.warning(&error.to_string());
+        }
+        Ok(())
     }
 }
 

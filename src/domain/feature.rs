@@ -7,14 +7,17 @@ use std::{fmt, str::FromStr};
 pub enum Feature {
     /// Memory and load of each dyno in the app's log, every 20 seconds.
     LogRuntimeMetrics,
+    /// Variables that tell a dyno about its app and release.
+    RuntimeDynoMetadata,
 }
 
 impl Feature {
-    pub const ALL: [Feature; 1] = [Feature::LogRuntimeMetrics];
+    pub const ALL: [Feature; 2] = [Feature::LogRuntimeMetrics, Feature::RuntimeDynoMetadata];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Feature::LogRuntimeMetrics => "log-runtime-metrics",
+            Feature::RuntimeDynoMetadata => "runtime-dyno-metadata",
         }
     }
 
@@ -22,6 +25,7 @@ impl Feature {
     pub fn description(self) -> &'static str {
         match self {
             Feature::LogRuntimeMetrics => "Emits dyno resource usage information into the app's log",
+            Feature::RuntimeDynoMetadata => "Tells dynos about their app and release in variables",
         }
     }
 }

@@ -3,7 +3,6 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use secrecy::ExposeSecret;
 use tokio::{
     sync::{mpsc, oneshot},
     time::{sleep, timeout},
@@ -14,8 +13,8 @@ use crate::{
     dynos::{
         Context,
         gate::{Gate, Stage, Target},
+        make::{Making, platform},
         meter::{Metered, Owner},
-        open_config,
         output::{self, Output},
         probe::{self, Proof},
     },
@@ -193,47 +192,25 @@ impl Life {
         self.revision.slug.process_types.command(&self.name.process_type).unwrap_or_default()
     }
 
-    /// Image, network, container. What was lost between two of these steps is made once more.
+    /// Its container, not started yet.
     async fn create(&self) -> Result<ContainerId, Failure> {
-        match self.create_once().await {
-            Err(Problem::Engine(EngineError::NoSuchImage(_) | EngineError::NoSuchNetwork(_))) => self.create_once().await,
-            done => done,
-        }
-        .map_err(|problem| platform(&problem))
-    }
-
-    async fn create_once(&self) -> Result<ContainerId, Problem> {
-        let parts = &self.context.parts;
-        let image = parts.slugs.ensure_image(&self.revision.slug, self.app.number).await?;
-        self.reached(Stage::Container);
-        let network = self.context.network(&self.app)?;
-        let network_name = network.name.clone();
-        parts.engine.ensure_network(network).await?;
-        let input = spec::DynoInput {
-            instance: &parts.instance,
-            app: self.app.id,
-            app_number: self.app.number,
-            dyno_id: self.id,
-            dyno: &self.name,
-            release: self.revision.release.id,
-            image,
-            command: self.command(),
-            env: self.environment().await?,
+        let making = Making {
+            context: &self.context,
+            app: &self.app,
             plan: &self.plan,
-            host_has_swap: self.context.has_swap(),
-            network: network_name,
+            revision: &self.revision,
+            id: self.id,
+            name: &self.name,
+            command: self.command(),
+            env: &[],
+            port: self.port(),
+            streams: None,
         };
-        Ok(parts.engine.create(spec::dyno_spec(&input)).await?)
-    }
-
-    /// Config vars, then what the platform sets, which wins.
-    async fn environment(&self) -> Result<Vec<(String, String)>, Problem> {
-        let parts = &self.context.parts;
-        let sealed = parts.reader.config_of_release(self.revision.release.id).await?.ok_or(Problem::NoConfig)?;
-        let vars = open_config(&parts.keys, &sealed)?;
-        let mut env: Vec<_> = vars.iter().map(|(key, value)| (key.to_string(), value.expose_secret().to_owned())).collect();
-        env.extend(super::Dynos::platform_env(&self.name, self.port()));
-        Ok(env)
+        let spec = |input: &spec::DynoInput<'_>, _| {
+            self.reached(Stage::Container);
+            spec::dyno_spec(input)
+        };
+        making.container(spec).await
     }
 
     /// Random as Heroku's, but known again from the dyno's id after a restart of the server.
@@ -359,27 +336,6 @@ impl Life {
     }
 }
 
-/// What can keep a container from being made.
-#[derive(Debug, thiserror::Error)]
-enum Problem {
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    #[error(transparent)]
-    Slug(#[from] crate::slugs::SlugError),
-    #[error(transparent)]
-    Network(#[from] spec::NetworkFault),
-    #[error(transparent)]
-    Store(#[from] crate::store::StoreError),
-    #[error(transparent)]
-    Config(#[from] super::ConfigError),
-    #[error("The config vars of this release are gone.")]
-    NoConfig,
-}
-
-fn platform(error: &dyn std::error::Error) -> Failure {
-    Failure { why: error.to_string(), platform: true, no_room: false }
-}
-
 /// The order to stop, when it comes; never when the supervisor is gone.
 async fn told(stop: &mut oneshot::Receiver<StopOrder>) -> StopOrder {
     match stop.await {
@@ -391,7 +347,7 @@ async fn told(stop: &mut oneshot::Receiver<StopOrder>) -> StopOrder {
 impl Context {
     /// Waits until a container has ended; None when it was removed. While the engine is away
     /// nothing is known, so it is asked again.
-    async fn exit_of(&self, id: &ContainerId) -> Option<Exit> {
+    pub(super) async fn exit_of(&self, id: &ContainerId) -> Option<Exit> {
         loop {
             match self.parts.engine.wait(id.clone()).await {
                 Ok(exit) => return Some(exit),
@@ -410,7 +366,7 @@ impl Context {
     }
 
     /// Repeats a call until the engine is there to take it. None: it was refused, which is logged.
-    async fn persist<T, F>(&self, what: &str, call: impl Fn() -> F) -> Option<T>
+    pub(super) async fn persist<T, F>(&self, what: &str, call: impl Fn() -> F) -> Option<T>
     where
         F: Future<Output = Result<T, EngineError>>,
     {

@@ -8,8 +8,11 @@ mod disk;
 pub mod gate;
 mod life;
 mod limits;
+mod make;
+mod metadata;
 mod meter;
 mod nap;
+pub mod one_off;
 mod orders;
 mod output;
 pub mod pages;
@@ -37,12 +40,13 @@ use self::{
     start_queue::StartQueue,
     supervisor::{Command, Handle, Reply, Supervisor},
 };
+pub use crate::engine::{ByteSink, ByteStream, Streams, TerminalSize};
 use crate::{
     clock::Clock,
     config::Config,
     domain::{
         AppId, AppName, ConfigVars, DynoId, DynoName, DynoState, ProcessType, ReleaseId, Timestamp, Version, app::App, capacity::NoRoom,
-        formation::Quantity, quota, slug::Slug, user::Actor,
+        formation::Quantity, one_off::Fault as OneOffFault, quota, slug::Slug, user::Actor,
     },
     engine::{
         Container, Engine, EngineError, NetworkSpec, Usage,
@@ -59,6 +63,8 @@ use crate::{
 };
 pub use callers::Caller;
 pub use gate::{Entry, Gate, GateLimits, Lease, Refusal, Stage, Target, Waiting};
+use one_off::OneOffs;
+pub use one_off::{Leash, OneOff, Outcome, RunOrder};
 pub use pages::{Framed, Pages};
 pub use routes::{Route, Routes};
 
@@ -127,6 +133,10 @@ pub enum DynoError {
     Resting { until: Timestamp },
     #[error(transparent)]
     NoRoom(#[from] NoRoom),
+    #[error("This app has no code yet. Deploy it first.")]
+    NoCode,
+    #[error(transparent)]
+    OneOff(#[from] OneOffFault),
     /// The new dynos did not come up; the old ones serve on where there were any.
     #[error("{0}")]
     DidNotBoot(String),
@@ -181,6 +191,7 @@ struct Context {
     metrics: Metrics,
     /// One app is paged out at a time.
     paging: Semaphore,
+    one_offs: OneOffs,
 }
 
 impl Context {
@@ -217,7 +228,7 @@ impl Dynos {
         let range = parts.config.options.network_range.parse();
         let queue = StartQueue::new((cores * 3).div_ceil(2));
         let (roster, metrics, paging) = (Roster::default(), Metrics::new(), Semaphore::new(1));
-        let context = Context { parts, range, queue, swap: AtomicBool::new(false), roster, metrics, paging };
+        let context = Context { parts, range, queue, swap: AtomicBool::new(false), roster, metrics, paging, one_offs: OneOffs::default() };
         Dynos { context: Arc::new(context), routes: Arc::default(), apps: Arc::default() }
     }
 
@@ -281,6 +292,9 @@ impl Dynos {
             }
         }
         let empty = supervisors.is_empty();
+        if let Err(error) = self.adopt_one_offs(&found, empty).await {
+            tracing::error!(%error, "one-off dynos from before could not be looked at");
+        }
         let mut of_app: HashMap<String, Vec<Container>> = HashMap::new();
         for container in found.into_iter().filter(|container| container.labels.get(LABEL_KIND).is_some_and(|kind| kind == "dyno")) {
             of_app.entry(container.labels.get(LABEL_APP).cloned().unwrap_or_default()).or_default().push(container);
@@ -322,6 +336,7 @@ impl Dynos {
     /// Looks after what time alone changes: idle apps fall asleep, quotas run out, rests and
     /// cool-offs end. The server calls it every second; it costs nothing for a sleeping app.
     pub fn sweep(&self) {
+        self.sweep_one_offs();
         let now = self.context.parts.clock.now().millis();
         for app in self.apps().values().filter(|app| app.handle.due.load(Ordering::SeqCst) <= now) {
             app.handle.wake.activate();
@@ -475,6 +490,7 @@ impl Dynos {
     /// Before the app is destroyed: ends its supervisor, stops and removes its containers and
     /// network. An app without a supervisor is fine.
     pub async fn forget(&self, app: AppId) -> Result<(), DynoError> {
+        self.end_one_offs(app).await;
         match self.ask(app, Command::Forget).await {
             Ok(()) | Err(DynoError::NoSuchApp) => {}
             Err(error) => return Err(error),

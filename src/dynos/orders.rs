@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::{
     domain::{
-        DynoName, ProcessType,
+        DynoName, ProcessType, ReleaseId,
         event::EventKind,
         formation::{FormationRow, Quantity},
         user::Actor,
@@ -12,6 +12,7 @@ use crate::{
     dynos::{
         DynoError, Which,
         gate::Refusal,
+        one_off::Allowed,
         supervisor::{Command, Reply, Rollout, Supervisor},
         turn::Setting,
     },
@@ -33,6 +34,7 @@ impl Supervisor {
             Command::Restart(which, reply) => answer(reply, self.restart(&which).await),
             Command::Stop(which, reply) => answer(reply, self.stop(&which).await),
             Command::Wake(reply) => answer(reply, self.wake().await),
+            Command::Allow(release, reply) => answer(reply, self.allow(release).await),
             Command::Forget(reply) => answer(reply, self.forget().await),
         }
     }
@@ -172,6 +174,16 @@ impl Supervisor {
             self.wake_up("hand").await?;
         }
         Ok(())
+    }
+
+    /// What a one-off runs. The release phase belongs to its deploy and does not wait for a rest.
+    async fn allow(&self, release: Option<ReleaseId>) -> Result<Allowed, DynoError> {
+        let revision = match (release, self.account.resting(self.now())) {
+            (Some(release), _) => self.revision(release).await?,
+            (None, Some(until)) => return Err(DynoError::Resting { until }),
+            (None, None) => self.target.clone(),
+        };
+        Ok(Allowed { app: self.app.clone(), plan: self.plan.clone(), revision: revision.ok_or(DynoError::NoCode)? })
     }
 
     /// The names of the formation that are meant.

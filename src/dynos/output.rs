@@ -8,7 +8,10 @@ use std::{
 };
 
 use futures_util::StreamExt;
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 
 use crate::{
     domain::{AppId, DynoName, LogLine, log_line::Source},
@@ -48,9 +51,20 @@ pub(super) enum From {
 impl Output {
     /// Begins to follow.
     pub(super) fn follow(context: &Arc<Context>, app: AppId, dyno: &DynoName, container: ContainerId, from: From) -> Output {
+        Output::follow_with(context, app, dyno, container, (from, None))
+    }
+
+    /// Begins to follow; each line goes to `lines` too, which may hold it back.
+    pub(super) fn follow_with(
+        context: &Arc<Context>,
+        app: AppId,
+        dyno: &DynoName,
+        container: ContainerId,
+        (from, lines): (From, Option<mpsc::Sender<String>>),
+    ) -> Output {
         let last: Arc<Mutex<VecDeque<String>>> = Arc::default();
         let (finished, done) = watch::channel(false);
-        let pump = Pump { context: context.clone(), app, ps: dyno.to_string(), container, last: last.clone() };
+        let pump = Pump { context: context.clone(), app, ps: dyno.to_string(), container, last: last.clone(), lines };
         context.parts.tasks.spawn(async move {
             pump.run(from).await;
             finished.send_replace(true);
@@ -76,6 +90,7 @@ struct Pump {
     ps: String,
     container: ContainerId,
     last: Arc<Mutex<VecDeque<String>>>,
+    lines: Option<mpsc::Sender<String>>,
 }
 
 impl Pump {
@@ -114,16 +129,23 @@ impl Pump {
                 }
             }
             let message = String::from_utf8_lossy(&output.bytes).into_owned();
-            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-            if last.len() == LAST_LINES {
-                last.pop_front();
+            self.remember(&message);
+            if let Some(lines) = &self.lines {
+                // Nobody may listen any more; the log has it.
+                let _ = lines.send(message.clone()).await;
             }
-            last.push_back(message.clone());
-            drop(last);
             let line = LogLine { at_micros: output.at_micros, source: Source::App, ps: self.ps.clone(), message };
             self.context.parts.logs.append(self.app, line);
         }
         Ok(())
+    }
+
+    fn remember(&self, message: &str) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.len() == LAST_LINES {
+            last.pop_front();
+        }
+        last.push_back(message.to_owned());
     }
 
     /// Behind the last line of this dyno that the log holds. Where it holds none, its lines were

@@ -20,7 +20,7 @@ use crate::{
     domain::{
         AppId, DynoId, DynoName, DynoState, Plan, ProcessType, QuotaKind, ReleaseId, Timestamp,
         app::App,
-        crash,
+        crash, cycle,
         event::{EventKind, NewEvent},
         formation::{FormationRow, Quantity},
         quota,
@@ -31,6 +31,7 @@ use crate::{
         account::Account,
         gate::{Gate, Refusal, Target},
         life::{Failure, Report, Revision, StopOrder},
+        one_off::Allowed,
         pages::Pages,
         turn::Setting,
     },
@@ -55,6 +56,8 @@ pub(super) enum Command {
     Restart(Which, Reply<()>),
     Stop(Which, Reply<()>),
     Wake(Reply<()>),
+    /// Whether a one-off may run: of the release named, or of the one that serves.
+    Allow(Option<ReleaseId>, Reply<Allowed>),
     Forget(Reply<()>),
 }
 
@@ -76,6 +79,8 @@ pub(super) struct Dyno {
     pub(super) revision: Arc<Revision>,
     pub(super) up: bool,
     pub(super) up_at: Option<Timestamp>,
+    /// The daily restart counts from here.
+    pub(super) started: Timestamp,
     /// It ran before the server did: presumed up until it shows otherwise.
     pub(super) adopted: bool,
     pub(super) container: Option<ContainerId>,
@@ -85,12 +90,17 @@ pub(super) struct Dyno {
 }
 
 impl Dyno {
-    pub(super) fn new(id: DynoId, name: DynoName, revision: Arc<Revision>) -> Dyno {
-        Dyno { id, name, revision, up: false, up_at: None, adopted: false, container: None, target: None, stop: None }
+    pub(super) fn new(id: DynoId, name: DynoName, revision: Arc<Revision>, started: Timestamp) -> Dyno {
+        Dyno { id, name, revision, up: false, up_at: None, started, adopted: false, container: None, target: None, stop: None }
     }
 
     pub(super) fn stopping(&self) -> bool {
         self.stop.is_none()
+    }
+
+    /// When it is restarted for its age.
+    pub(super) fn cycled_at(&self) -> Timestamp {
+        cycle::due(self.id, self.started)
     }
 }
 
@@ -143,8 +153,12 @@ pub(super) struct Supervisor {
     pub(super) slots: BTreeMap<DynoName, Slot>,
     pub(super) crashes: HashMap<DynoName, Crashes>,
     pub(super) stopped: HashSet<DynoName>,
+    /// Restarted for their age: what their log says differs.
+    pub(super) cycling: HashSet<DynoName>,
     pub(super) trouble: Option<Trouble>,
     pub(super) rollout: Option<Rollout>,
+    /// A release that did not boot and is current until that is written down: not tried again.
+    pub(super) rejected: Option<ReleaseId>,
     /// Stops decided on; given when the gate is closed to them.
     pub(super) orders: Vec<(DynoId, oneshot::Sender<StopOrder>)>,
     pub(super) reports: mpsc::UnboundedSender<(DynoId, Report)>,
@@ -184,8 +198,10 @@ impl Supervisor {
             slots: BTreeMap::new(),
             crashes: HashMap::new(),
             stopped: HashSet::new(),
+            cycling: HashSet::new(),
             trouble: None,
             rollout: None,
+            rejected: None,
             orders: Vec::new(),
             reports,
             status,
@@ -271,8 +287,10 @@ impl Supervisor {
     pub(super) async fn load(&mut self) -> Result<(), StoreError> {
         let reader = &self.context.parts.reader;
         let Some(app) = reader.app(self.app.id).await? else { return Ok(()) };
-        self.target = match app.current_release_id {
+        self.rejected = self.rejected.filter(|rejected| app.current_release_id == Some(*rejected));
+        self.target = match app.current_release_id.filter(|current| self.rejected != Some(*current)) {
             Some(current) => self.revision(current).await?,
+            None if self.rejected.is_some() => self.target.take(),
             None => None,
         };
         self.app = app;
@@ -365,6 +383,7 @@ impl Supervisor {
     fn fall_back(&mut self, dyno: &Dyno, old: Arc<Revision>, failure: Failure) -> Result<(), StoreError> {
         let (new, serving) = (dyno.revision.release.version, old.release.version);
         self.log(&dyno.name, format!("Release {new} did not boot, {serving} goes on serving"));
+        self.rejected = Some(dyno.revision.release.id);
         self.target = Some(old);
         let serving: Vec<(DynoName, DynoId)> =
             self.dynos.values().filter(|dyno| dyno.up && !dyno.stopping()).map(|dyno| (dyno.name.clone(), dyno.id)).collect();

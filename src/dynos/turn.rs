@@ -49,6 +49,7 @@ impl Supervisor {
         self.settle_sleep(now).await?;
         self.settle_quota(now).await?;
         self.settle_warning(now).await?;
+        self.cycle(now);
         let actions = self.decide(now);
         let starts = self.take_down(&actions);
         self.set_gate(now);
@@ -57,7 +58,10 @@ impl Supervisor {
             self.start(name, now);
         }
         self.settle_rollout(now);
-        let running = self.dynos.values().any(|dyno| !dyno.stopping());
+        if self.account.resting(now).is_some() {
+            self.context.one_offs.rest(self.id());
+        }
+        let running = self.dynos.values().any(|dyno| !dyno.stopping()) || self.context.one_offs.counts(self.id());
         self.account.set_awake(&self.context, &self.plan, running, now).await?;
         self.publish(now);
         Ok(())
@@ -115,7 +119,8 @@ impl Supervisor {
 
     /// Begins the rest when the quota is used up.
     async fn settle_quota(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        if self.account.asleep() || self.target.is_none() || self.account.resting(now).is_some() {
+        let runs = !self.account.asleep() || self.context.one_offs.counts(self.id());
+        if !runs || self.target.is_none() || self.account.resting(now).is_some() {
             return Ok(());
         }
         let Some(until) = self.account.standing(&self.plan, now).deny_until else {
@@ -172,6 +177,19 @@ impl Supervisor {
         self.account.resting(now).is_none() && !self.account.asleep()
     }
 
+    /// Dynos of age stop, and new ones take their names in the same turn.
+    fn cycle(&mut self, now: Timestamp) {
+        if self.rollout.is_some() || !self.awake(now) {
+            return;
+        }
+        for dyno in self.dynos.values_mut().filter(|dyno| dyno.up && dyno.cycled_at() <= now) {
+            if let Some(order) = dyno.stop.take() {
+                self.orders.push((dyno.id, order));
+                self.cycling.insert(dyno.name.clone());
+            }
+        }
+    }
+
     fn decide(&self, now: Timestamp) -> Vec<Action> {
         let cooling = |name: &DynoName| self.crashes.get(name).is_some_and(|crashes| now < crashes.retry_at);
         let desired: Vec<Desired> = match &self.target {
@@ -225,7 +243,8 @@ impl Supervisor {
         let slot = self.slots.entry(name.clone()).or_insert(Slot { id, state: DynoState::Down, since: now });
         slot.id = id;
         if slot.state == DynoState::Up {
-            self.log(&name, "Restarting");
+            let word = if self.cycling.remove(&name) { "Cycling" } else { "Restarting" };
+            self.log(&name, word);
         }
         self.change_state(&name, id, DynoState::Starting);
         let beside_old = self.dynos.values().any(|dyno| !dyno.stopping() && dyno.revision.release.id != revision.release.id);
@@ -235,7 +254,7 @@ impl Supervisor {
         } else {
             Proof::Accepts
         };
-        self.live(Dyno::new(id, name, revision), Begin::Create(proof));
+        self.live(Dyno::new(id, name, revision, now), Begin::Create(proof));
     }
 
     /// Gives a dyno its task.
@@ -274,9 +293,10 @@ impl Supervisor {
                 continue;
             };
             if container.running {
+                let started = container.generation.parse().map_or(now, |at: jiff::Timestamp| Timestamp(at.as_millisecond()).min(now));
                 self.slots.insert(DynoName::clone(&name), Slot { id, state: DynoState::Up, since: now });
                 self.live(
-                    Dyno { adopted: true, container: Some(container.id.clone()), ..Dyno::new(id, name, revision) },
+                    Dyno { adopted: true, container: Some(container.id.clone()), ..Dyno::new(id, name, revision, started) },
                     Begin::Adopt(container),
                 );
                 continue;
@@ -373,11 +393,12 @@ impl Supervisor {
             status.sleeps_at,
             self.naps_at(status.phase, now),
             self.account.is_awake().then(|| now + FRESH),
-            status.quota.allow_until.filter(|_| self.awake(now)),
+            status.quota.allow_until.filter(|_| self.awake(now) || self.account.is_awake()),
             self.account.resting(now),
             self.trouble.as_ref().map(|trouble| trouble.until).filter(|at| *at > now),
         ];
-        let due = due.into_iter().flatten().chain(retry).min();
+        let cycled = self.dynos.values().filter(|dyno| dyno.up && !dyno.stopping()).map(Dyno::cycled_at);
+        let due = due.into_iter().flatten().chain(retry).chain(cycled).min();
         self.due.store(due.map_or(i64::MAX, Timestamp::millis), Ordering::SeqCst);
         self.status.send_if_modified(|old| {
             let changed = *old != status;

@@ -4,6 +4,7 @@
 //! volume or image of somebody else is never stopped, removed or listed.
 
 mod archive;
+mod attach;
 mod cgroup;
 mod facts;
 mod output;
@@ -25,8 +26,8 @@ use bollard::{
 use futures_util::{Stream, StreamExt, TryStreamExt, stream, stream::BoxStream};
 
 use super::{
-    ByteStream, Container, ContainerId, ContainerSpec, Engine, EngineError, EngineInfo, EngineResult, Exit, ImageRef, Labels, NetworkSpec,
-    Output, Usage,
+    Attachment, ByteStream, Container, ContainerId, ContainerSpec, Engine, EngineError, EngineInfo, EngineResult, Exit, ImageRef, Labels,
+    NetworkSpec, Output, TerminalSize, Usage,
     spec::{self, LABEL_INSTANCE},
 };
 use translate::Subject;
@@ -45,6 +46,7 @@ const LIST_WIDTH: usize = 8;
 /// Docker, as seen by one server.
 pub struct Docker {
     client: bollard::Docker,
+    socket: PathBuf,
     instance: String,
     cgroups: Mutex<HashMap<ContainerId, cgroup::Place>>,
 }
@@ -56,7 +58,7 @@ impl Docker {
         // Longer than any limit below: those decide.
         let client = bollard::Docker::connect_with_unix(path, 2 * BULK.as_secs(), bollard::API_DEFAULT_VERSION)
             .map_err(|error| EngineError::Unreachable(error.to_string()))?;
-        Ok(Docker { client, instance: instance.to_owned(), cgroups: Mutex::default() })
+        Ok(Docker { client, socket: socket.to_owned(), instance: instance.to_owned(), cgroups: Mutex::default() })
     }
 
     fn ours(&self) -> HashMap<String, Vec<String>> {
@@ -81,6 +83,17 @@ impl Docker {
 
     async fn must_look(&self, id: &ContainerId) -> EngineResult<ContainerInspectResponse> {
         self.look(id).await?.ok_or(EngineError::NoSuchContainer)
+    }
+
+    async fn signal(&self, id: &ContainerId, signal: &str) -> EngineResult<()> {
+        if self.look(id).await?.is_none() {
+            return Ok(());
+        }
+        let options = query::KillContainerOptionsBuilder::new().signal(signal).build();
+        match within(SLOW, "kill", Subject::Container, self.client.kill_container(&id.0, Some(options))).await {
+            Err(EngineError::Refused(why)) if why.contains("is not running") => Ok(()),
+            other => absent_is_none(other).map(drop),
+        }
     }
 
     fn forget_place(&self, id: &ContainerId) {
@@ -240,15 +253,8 @@ impl Engine for Docker {
     }
 
     async fn kill(&self, id: ContainerId) -> EngineResult<()> {
-        if self.look(&id).await?.is_none() {
-            return Ok(());
-        }
         self.forget_place(&id);
-        let options = query::KillContainerOptionsBuilder::new().signal("SIGKILL").build();
-        match within(SLOW, "kill", Subject::Container, self.client.kill_container(&id.0, Some(options))).await {
-            Err(EngineError::Refused(why)) if why.contains("is not running") => Ok(()),
-            other => absent_is_none(other).map(drop),
-        }
+        self.signal(&id, "SIGKILL").await
     }
 
     async fn remove(&self, id: ContainerId) -> EngineResult<()> {
@@ -295,6 +301,28 @@ impl Engine for Docker {
     async fn logs(&self, id: ContainerId, since_micros: Option<i64>) -> EngineResult<BoxStream<'static, EngineResult<Output>>> {
         self.must_look(&id).await?;
         Ok(output::follow(&self.client, &id, since_micros))
+    }
+
+    async fn attach(&self, id: ContainerId) -> EngineResult<Attachment> {
+        let found = self.must_look(&id).await?;
+        let terminal = found.config.and_then(|config| config.tty).unwrap_or(false);
+        attach::attach(&self.socket, &id, terminal).await
+    }
+
+    async fn resize(&self, id: ContainerId, size: TerminalSize) -> EngineResult<()> {
+        if self.look(&id).await?.is_none() {
+            return Ok(());
+        }
+        let options = query::ResizeContainerTTYOptionsBuilder::new().h(i32::from(size.rows)).w(i32::from(size.columns)).build();
+        match within(QUICK, "resize", Subject::Container, self.client.resize_container_tty(&id.0, options)).await {
+            // Not running, or without a terminal.
+            Err(EngineError::Refused(_)) => Ok(()),
+            other => absent_is_none(other).map(drop),
+        }
+    }
+
+    async fn hang_up(&self, id: ContainerId) -> EngineResult<()> {
+        self.signal(&id, "SIGHUP").await
     }
 
     async fn usage(&self, ids: Vec<ContainerId>) -> EngineResult<BTreeMap<ContainerId, Usage>> {

@@ -43,8 +43,8 @@ use self::{
     life::{Cell, Phase, Signal},
 };
 use super::{
-    ByteStream, Container, ContainerId, ContainerSpec, Engine, EngineError, EngineInfo, EngineResult, Exit, ImageRef, Labels, NetworkSpec,
-    Output, Usage, isolation, spec,
+    Attachment, ByteStream, Container, ContainerId, ContainerSpec, Engine, EngineError, EngineInfo, EngineResult, Exit, ImageRef, Labels,
+    NetworkSpec, Output, TerminalSize, Usage, isolation, spec,
 };
 
 pub use script::{Answer, Latch, Script};
@@ -66,6 +66,9 @@ pub enum Call {
     List,
     Wait,
     Logs,
+    Attach,
+    Resize,
+    HangUp,
     Usage,
     Reclaim,
     Written,
@@ -230,6 +233,11 @@ impl FakeEngine {
         if let Some(cell) = self.cell(id) {
             cell.print(self.stamp(), stderr, line);
         }
+    }
+
+    /// The size a container's terminal was last set to.
+    pub fn terminal_size(&self, id: &ContainerId) -> Option<TerminalSize> {
+        self.cell(id)?.terminal_size()
     }
 
     /// What `usage` answers for a container.
@@ -496,6 +504,28 @@ impl Engine for FakeEngine {
         });
         let wanted = lines.filter(move |output| std::future::ready(output.at_micros >= since));
         Ok(wanted.map(Ok).boxed())
+    }
+
+    async fn attach(&self, id: ContainerId) -> EngineResult<Attachment> {
+        self.enter(Call::Attach)?;
+        Ok(self.known(&id)?.attach())
+    }
+
+    async fn resize(&self, id: ContainerId, size: TerminalSize) -> EngineResult<()> {
+        self.enter(Call::Resize)?;
+        if let Some(cell) = self.cell(&id) {
+            cell.resize(size);
+            self.changed();
+        }
+        Ok(())
+    }
+
+    async fn hang_up(&self, id: ContainerId) -> EngineResult<()> {
+        self.enter(Call::HangUp)?;
+        if let Some(cell) = self.cell(&id).filter(|cell| cell.phase().is_running()) {
+            cell.signal(Signal::HangUp);
+        }
+        Ok(())
     }
 
     async fn usage(&self, ids: Vec<ContainerId>) -> EngineResult<BTreeMap<ContainerId, Usage>> {

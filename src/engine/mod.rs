@@ -9,14 +9,15 @@ pub mod fake;
 pub mod isolation;
 pub mod spec;
 
-use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, pin::Pin, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWrite;
 
-pub use spec::{ContainerSpec, Labels, NetworkRange, NetworkSpec};
+pub use spec::{ContainerSpec, Labels, NetworkRange, NetworkSpec, Streams};
 
 /// The engine's id of a container.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -49,6 +50,23 @@ pub type EngineResult<T> = Result<T, EngineError>;
 
 /// A byte stream in either direction; an error ends it.
 pub type ByteStream = BoxStream<'static, std::io::Result<Bytes>>;
+
+/// Where bytes are written to; its shutdown is the end of the input.
+pub type ByteSink = Pin<Box<dyn AsyncWrite + Send>>;
+
+/// A container's standard streams. What is not read holds the process back; nothing is collected.
+pub struct Attachment {
+    pub input: ByteSink,
+    /// Ends with the container.
+    pub output: ByteStream,
+}
+
+/// The size of a terminal, in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TerminalSize {
+    pub columns: u16,
+    pub rows: u16,
+}
 
 /// What the engine is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,6 +180,13 @@ pub trait Engine: Send + Sync + 'static {
     async fn wait(&self, id: ContainerId) -> EngineResult<Exit>;
     /// Its output from `since_micros` on; follows until it ends.
     async fn logs(&self, id: ContainerId, since_micros: Option<i64>) -> EngineResult<BoxStream<'static, EngineResult<Output>>>;
+    /// The standard streams of a container made with `Streams`: asked for before the start, so that
+    /// nothing is missed.
+    async fn attach(&self, id: ContainerId) -> EngineResult<Attachment>;
+    /// Sets the size of a running container's terminal; one that has ended or has none is fine.
+    async fn resize(&self, id: ContainerId, size: TerminalSize) -> EngineResult<()>;
+    /// SIGHUP: its client is gone. Gone or stopped is fine.
+    async fn hang_up(&self, id: ContainerId) -> EngineResult<()>;
     /// Memory and CPU now of those that run, in one cheap pass; the others are left out.
     async fn usage(&self, ids: Vec<ContainerId>) -> EngineResult<BTreeMap<ContainerId, Usage>>;
     /// Pages out what the container's processes hold, while they run on; no limit changes. False:

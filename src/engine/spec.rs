@@ -21,8 +21,10 @@ pub type Labels = BTreeMap<String, String>;
 
 pub const LABEL_INSTANCE: &str = "siesta.instance";
 pub const LABEL_APP: &str = "siesta.app";
-/// `dyno`, `build`, `assembly`, `probe`, `addon`, `network` or `cache`.
+/// `dyno`, `one-off`, `build`, `assembly`, `probe`, `addon`, `network` or `cache`.
 pub const LABEL_KIND: &str = "siesta.kind";
+/// The kind of a one-off dyno, the release phase's among them.
+pub const KIND_ONE_OFF: &str = "one-off";
 pub const LABEL_DYNO: &str = "siesta.dyno";
 pub const LABEL_DYNO_ID: &str = "siesta.dyno-id";
 pub const LABEL_RELEASE: &str = "siesta.release";
@@ -182,6 +184,18 @@ pub struct ContainerShape {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sysctls: BTreeMap<String, String>,
     pub extra_hosts: Vec<String>,
+    /// Its standard streams belong to a client and are not kept by the engine: attached one-offs only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub streams: Option<Streams>,
+}
+
+/// How a client sees a container's standard streams.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Streams {
+    /// A terminal: both outputs are one.
+    Terminal,
+    /// Plain pipes; the end of the input reaches the process.
+    Pipes,
 }
 
 impl ContainerShape {
@@ -326,6 +340,7 @@ pub fn dyno_spec(input: &DynoInput<'_>) -> ContainerSpec {
         folders: Vec::new(),
         sysctls: BTreeMap::new(),
         extra_hosts: Vec::new(),
+        streams: None,
     })
 }
 
@@ -357,6 +372,13 @@ pub fn addon_spec(input: &AddonInput<'_>) -> ContainerSpec {
     })
 }
 
+/// A one-off dyno: a dyno whose streams may belong to a client.
+pub fn one_off_spec(input: &DynoInput<'_>, streams: Option<Streams>) -> ContainerSpec {
+    let ContainerSpec(mut shape) = dyno_spec(input);
+    shape.labels.insert(LABEL_KIND.to_owned(), KIND_ONE_OFF.to_owned());
+    ContainerSpec(ContainerShape { streams, ..shape })
+}
+
 /// A build: more memory and processes than a dyno, a lower CPU weight, a cache of its app.
 pub fn build_spec(input: &BuildInput<'_>) -> ContainerSpec {
     let extra = [(LABEL_APP, input.app.to_string()), (LABEL_BUILD, input.build.to_string())];
@@ -384,6 +406,7 @@ pub fn build_spec(input: &BuildInput<'_>) -> ContainerSpec {
         folders: Vec::new(),
         sysctls: BTreeMap::new(),
         extra_hosts: Vec::new(),
+        streams: None,
     })
 }
 
@@ -438,6 +461,7 @@ fn small(image: ImageRef) -> ContainerShape {
         folders: Vec::new(),
         sysctls: BTreeMap::new(),
         extra_hosts: Vec::new(),
+        streams: None,
     }
 }
 

@@ -210,6 +210,7 @@ impl From<ReleaseError> for Fault {
             ReleaseError::NoSuchRelease => Fault::not_found("release"),
             ReleaseError::NotEligible(_) | ReleaseError::OwnedByAddon(_) => Fault::invalid(message),
             ReleaseError::Config(error) => error.into(),
+            ReleaseError::Phase(_) => Fault::invalid(message),
             ReleaseError::Dynos(error) => error.into(),
             ReleaseError::Sealed => Fault::internal(&error),
             ReleaseError::Store(error) => error.into(),
@@ -224,8 +225,11 @@ impl From<DynoError> for Fault {
             DynoError::NoSuchProcessType(_) => Fault { message, ..Fault::not_found("formation") },
             DynoError::NoSuchDyno => Fault::not_found("dyno"),
             DynoError::NoSuchApp => Fault::not_found("app"),
-            DynoError::TooManyOfType { .. } | DynoError::TooManyTypes { .. } => Fault::invalid(message),
-            DynoError::Resting { .. } => Fault::invalid(message),
+            DynoError::TooManyOfType { .. }
+            | DynoError::TooManyTypes { .. }
+            | DynoError::Resting { .. }
+            | DynoError::NoCode
+            | DynoError::OneOff(_) => Fault::invalid(message),
             DynoError::NoRoom(_) | DynoError::DidNotBoot(_) | DynoError::Superseded(_) => Fault::unavailable(message),
             DynoError::Engine(error) => Fault::internal(&error),
             DynoError::Network(error) => Fault::internal(&error),
@@ -325,7 +329,7 @@ impl From<BuildError> for Fault {
             | BuildError::SlugTooLarge(_) => Fault::invalid(message),
             BuildError::TooLarge(_) => Fault { status: StatusCode::PAYLOAD_TOO_LARGE, ..Fault::invalid(message) },
             BuildError::NoRoom(_) => Fault::unavailable(message),
-            BuildError::AlreadyUploaded | BuildError::Cancelled => Fault::conflict(message),
+            BuildError::AlreadyUploaded | BuildError::Cancelled | BuildError::Overtaken(_) => Fault::conflict(message),
             BuildError::Engine(error) => Fault::internal(&error),
             BuildError::Slug(error) => Fault::internal(&error),
             BuildError::Network(error) => Fault::internal(&error),

@@ -49,6 +49,13 @@ fn is_same_origin(headers: &HeaderMap) -> bool {
     if let Some(site) = text(HeaderName::from_static("sec-fetch-site")) {
         return matches!(site, "same-origin" | "none");
     }
+    has_own_origin(headers)
+}
+
+/// Whether a browser says that the request comes from a page of ours: what a websocket must show,
+/// for which no other rule of the browser holds.
+pub fn has_own_origin(headers: &HeaderMap) -> bool {
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let (Some(origin), Some(host)) = (text(header::ORIGIN), text(header::HOST)) else { return false };
     origin.split_once("://").is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host))
 }

@@ -20,4 +20,4 @@ pub use body::Json;
 pub use caller::{Caller, ClientAddress, CurrentUser, MaybeUser, authenticate_session, authenticate_token, credentials, origin_of};
 pub use cookies::{end_session_cookie, session_cookie, session_token};
 pub use fault::Fault;
-pub use guard::{RequestId, request_id, require_same_origin, security_headers};
+pub use guard::{RequestId, has_own_origin, request_id, require_same_origin, security_headers};

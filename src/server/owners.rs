@@ -320,6 +320,7 @@ impl Owners {
     /// The dashboard's pages.
     pub fn web(&self) -> axum::Router {
         web::router(Web {
+            consoles: web::Consoles::default(),
             config: self.config.clone(),
             clock: self.clock.clone(),
             reader: self.reader.clone(),

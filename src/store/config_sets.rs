@@ -51,13 +51,13 @@ pub(super) async fn insert(tx: &mut Transaction<'static, Sqlite>, config: &Seale
     Ok(())
 }
 
-/// The snapshot of the app's current release, read under the write lock.
+/// The snapshot the next release builds on, read under the write lock.
 pub(super) async fn current(tx: &mut Transaction<'static, Sqlite>, app: AppId) -> Result<Option<SealedConfig>, StoreError> {
     let config = sqlx::query_as!(
         SealedConfig,
         r#"select c.id as "id: ConfigSetId", c.app_id as "app_id: AppId", c.sealed
-           from apps a join releases r on r.id = a.current_release_id join config_sets c on c.id = r.config_set_id
-           where a.id = ?"#,
+           from apps a join releases r on r.app_id = a.id join config_sets c on c.id = r.config_set_id
+           where a.id = ? and (r.id = a.current_release_id or r.status = 'pending') order by r.version desc limit 1"#,
         app
     )
     .fetch_optional(&mut **tx)

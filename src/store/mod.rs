@@ -22,6 +22,7 @@ pub mod git_builds;
 pub mod github_accounts;
 pub mod github_registration;
 pub mod log_drains;
+pub mod one_offs;
 pub mod one_time_links;
 mod open;
 mod pipelines;

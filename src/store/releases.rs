@@ -39,6 +39,13 @@ impl Reader {
         Ok(select!("where a.id = ? and r.id = a.current_release_id", app).fetch_optional(&self.pool).await?)
     }
 
+    /// The release the next one builds on: the current one, or a newer one whose release phase runs.
+    pub async fn newest_release(&self, app: AppId) -> Result<Option<Release>, StoreError> {
+        let release =
+            select!("where a.id = ? and (r.id = a.current_release_id or r.status = 'pending') order by r.version desc limit 1", app);
+        Ok(release.fetch_optional(&self.pool).await?)
+    }
+
     /// All releases of an app, newest first.
     pub async fn releases(&self, app: AppId) -> Result<Vec<Release>, StoreError> {
         Ok(select!("where r.app_id = ? order by r.version desc", app).fetch_all(&self.pool).await?)
@@ -65,6 +72,8 @@ pub struct NewRelease<'a> {
     pub id: ReleaseId,
     pub description: String,
     pub status: ReleaseStatus,
+    /// It becomes the app's current one at once; one with a release phase does so after it.
+    pub current: bool,
     pub slug: NewSlug<'a>,
     pub config: SealedConfig,
     pub by: &'a Actor,
@@ -89,6 +98,24 @@ impl Writer {
         let done = sqlx::query!("update releases set status = ?, updated_at = ? where id = ? and status = 'pending'", status, now, release)
             .execute(self.pool())
             .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Makes a release current whose release phase has succeeded. False when a newer one is.
+    pub async fn make_release_current(&self, release: ReleaseId, now: Timestamp) -> Result<bool, StoreError> {
+        let done = sqlx::query!(
+            "update apps set current_release_id = ?, updated_at = ?, released_at = ?
+             where id = (select app_id from releases where id = ? and status = 'pending')
+               and not exists (select 1 from releases newer join releases r on r.id = ?
+                               where newer.id = apps.current_release_id and newer.version > r.version)",
+            release,
+            now,
+            now,
+            release,
+            release
+        )
+        .execute(self.pool())
+        .await?;
         Ok(done.rows_affected() > 0)
     }
 
@@ -124,13 +151,14 @@ impl ReleaseDraft {
         self.app
     }
 
-    /// The current release and its config snapshot; None for an app that is gone or was just made.
+    /// What the next release builds on (`newest_release`): its code and config snapshot; None for an app that is gone or was just made.
     pub async fn current(&mut self) -> Result<Option<(Option<SlugId>, SealedConfig)>, StoreError> {
         let Some(config) = config_sets::current(&mut self.tx, self.app).await? else {
             return Ok(None);
         };
         let slug = sqlx::query_scalar!(
-            r#"select r.slug_id as "slug_id: SlugId" from apps a join releases r on r.id = a.current_release_id where a.id = ?"#,
+            r#"select r.slug_id as "slug_id: SlugId" from releases r join apps a on a.id = r.app_id
+               where a.id = ? and (r.id = a.current_release_id or r.status = 'pending') order by r.version desc limit 1"#,
             self.app
         )
         .fetch_one(&mut *self.tx)
@@ -138,9 +166,9 @@ impl ReleaseDraft {
         Ok(Some((slug, config)))
     }
 
-    /// Writes the release as the app's current one; `commit` makes it true.
+    /// Writes the release; `commit` makes it true.
     pub async fn write(&mut self, new: NewRelease<'_>) -> Result<Release, StoreError> {
-        let NewRelease { id, description, status, slug, config, by, event, now } = new;
+        let NewRelease { id, description, status, current, slug, config, by, event, now } = new;
         let slug_id = match slug {
             NewSlug::None => None,
             NewSlug::Stored(id) => Some(id),
@@ -161,23 +189,30 @@ impl ReleaseDraft {
             user_email: by.email.to_string(),
             created_at: now,
             updated_at: now,
-            current: true,
+            current,
         };
         release.version = self.insert(&release, config.id).await?;
-        sqlx::query!(
-            "update apps set current_release_id = ?, updated_at = ?, released_at = iif(? is null, released_at, ?) where id = ?",
-            id,
-            now,
-            slug_id,
-            now,
-            self.app
-        )
-        .execute(&mut *self.tx)
-        .await?;
+        if current {
+            self.make_current(&release).await?;
+        }
         if let Some(event) = event {
             events::insert(&mut *self.tx, self.app, &event, now).await?;
         }
         Ok(release)
+    }
+
+    async fn make_current(&mut self, release: &Release) -> Result<(), StoreError> {
+        sqlx::query!(
+            "update apps set current_release_id = ?, updated_at = ?, released_at = iif(? is null, released_at, ?) where id = ?",
+            release.id,
+            release.created_at,
+            release.slug_id,
+            release.created_at,
+            self.app
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        Ok(())
     }
 
     pub async fn commit(self) -> Result<(), StoreError> {

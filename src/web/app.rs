@@ -21,6 +21,8 @@ pub enum Tab {
     Deploy,
     Activity,
     Logs,
+    /// Has no tab: it stands in the menu.
+    Console,
     Access,
     Settings,
 }

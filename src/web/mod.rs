@@ -43,6 +43,7 @@ mod app;
 mod apps;
 mod assets;
 mod builds;
+mod console;
 mod cx;
 mod drains;
 mod form;
@@ -61,6 +62,8 @@ mod settings;
 mod state;
 mod steps;
 
+pub use console::Consoles;
+
 /// What the pages stand on.
 #[derive(Clone)]
 pub struct Web {
@@ -77,6 +80,7 @@ pub struct Web {
     pub dynos: Dynos,
     pub logs: Logs,
     pub drains: Drains,
+    pub consoles: Consoles,
     /// The limits the pages tell of.
     pub plans: Plans,
 }
@@ -190,6 +194,9 @@ fn app_pages() -> Router<Web> {
         .route("/access/give", post(access::give))
         .route("/access/remove", post(access::take))
         .route("/logs/download", get(log::download))
+        .route("/console", get(console::console).post(console::run))
+        .route("/console/open", post(console::open))
+        .route("/console/socket", get(console::socket))
         .route("/settings", get(settings::settings))
         .route("/rename", post(settings::rename))
         .route("/config", post(settings::set_var))

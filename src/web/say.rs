@@ -7,7 +7,7 @@ use crate::{
     apps::AppError,
     builder::BuildError,
     connections::ConnectionError,
-    domain::{AppNameError, config_var::ConfigVarError},
+    domain::{AppNameError, config_var::ConfigVarError, one_off},
     dynos::DynoError,
     egress::EgressError,
     github::GitHostError,
@@ -72,6 +72,8 @@ pub fn dyno(lang: Lang, error: &DynoError) -> Option<String> {
         DynoError::Resting { until } => lang.with("dyno-rests", &[("until", &until.to_string())]),
         DynoError::NoRoom(why) => why.to_string(),
         DynoError::DidNotBoot(why) => why.clone(),
+        DynoError::NoCode => lang.t("run-no-code"),
+        DynoError::OneOff(fault) => one_off(lang, fault),
         _ => return None,
     })
 }
@@ -88,6 +90,18 @@ pub fn addon(lang: Lang, error: &AddonError) -> Option<String> {
         AddonError::ServerDown => lang.t("addon-server-down"),
         _ => return None,
     })
+}
+
+fn one_off(lang: Lang, fault: &one_off::Fault) -> String {
+    let counted = |key, count: u32| lang.with(key, &[("n", &count.to_string())]);
+    match fault {
+        one_off::Fault::NoCommand => lang.t("run-nothing"),
+        one_off::Fault::SlotTaken => lang.t("run-slot"),
+        one_off::Fault::TooManyDetached { limit, .. } => counted("run-detached", *limit),
+        one_off::Fault::TooManyOfUser(limit) => counted("run-user", *limit),
+        one_off::Fault::TooManyOfServer(limit) => counted("run-server", *limit),
+        other => other.to_string(),
+    }
 }
 
 /// What is wrong with a config var.

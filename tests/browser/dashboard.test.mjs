@@ -148,6 +148,53 @@ for (const [language, locale, app, email] of [
       await look("resources");
     });
 
+    test("runs a console: commands, paste, a lost connection, an exit code", async () => {
+      await page.addInitScript(() => {
+        window.sockets = [];
+        window.WebSocket = class extends WebSocket {
+          constructor(...given) {
+            super(...given);
+            window.sockets.push(this);
+          }
+        };
+      });
+      await go(`/apps/${app}`);
+      await page.locator("summary", { hasText: t.more }).click();
+      await page.getByRole("link", { name: t["run-console"] }).click();
+      await page.locator("#f-command").fill("bash");
+      await page.getByRole("button", { name: t.run, exact: true }).click();
+      const state = page.locator("[data-console-state]");
+      const rows = page.locator(".xterm-rows");
+      await state.filter({ hasText: t["console-connected"] }).waitFor({ timeout: 60_000 });
+      await page.keyboard.type("ls\n");
+      await rows.filter({ hasText: "Procfile" }).waitFor({ timeout: 30_000 });
+      await page.keyboard.type("python -c 'print(6*7*1000)'\n");
+      await rows.filter({ hasText: "42000" }).waitFor({ timeout: 30_000 });
+      await page.setViewportSize({ width: 900, height: 800 });
+      await page.keyboard.type("stty size\n");
+      await page.waitForFunction(() => /\b\d+ \d+\b/.test(document.querySelector(".xterm-rows").textContent), undefined, { timeout: 30_000 });
+      await page.setViewportSize({ width: 1440, height: 900 });
+      await page.evaluate(() => window.sockets.at(-1).close(4000));
+      await page.waitForFunction(() => window.sockets.length === 2 && window.sockets[1].readyState === 1, undefined, { timeout: 30_000 });
+      await state.filter({ hasText: t["console-connected"] }).waitFor({ timeout: 30_000 });
+      await page.keyboard.type("echo still $((40+2))\n");
+      await rows.filter({ hasText: "still 42" }).waitFor({ timeout: 30_000 });
+      await look("console");
+      await page.keyboard.type("exit 3\n");
+      await state.filter({ hasText: `${t["console-ended"]} 3` }).waitFor({ timeout: 30_000 });
+    });
+
+    test("runs one command without script", async () => {
+      const context = await browser.newContext({ locale, javaScriptEnabled: false, storageState: await page.context().storageState() });
+      const plain = await context.newPage();
+      await plain.goto(`${server.url}/apps/${app}/console`);
+      await plain.locator("#f-command").fill("python -c 'print(6*7*1000)'; exit 4");
+      await plain.getByRole("button", { name: t.run, exact: true }).click();
+      await plain.locator(".term pre", { hasText: "42000" }).waitFor({ timeout: 60_000 });
+      assert.match(await plain.locator("[data-console-exit]").textContent(), / 4\s*$/);
+      await context.close();
+    });
+
     test("changes a config var", async () => {
       await go(`/apps/${app}/settings`);
       await page.getByLabel(t["var-name"], { exact: true }).fill("SHOP_NAME");

@@ -8,11 +8,13 @@ use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use siesta::{
     domain::{AppId, BuildId, DynoId, Plan, ReleaseId},
     engine::{
-        ByteStream, ContainerId, Engine, Exit, ImageRef, NetworkSpec, Output,
+        Attachment, ByteStream, ContainerId, ContainerSpec, Engine, Exit, ImageRef, NetworkSpec, Output, Streams, TerminalSize,
         fake::{FakeEngine, Script},
-        spec::{AppUid, AssemblyInput, BuildInput, DynoInput, assembly_spec, build_spec, dyno_spec, network_spec},
+        spec::{AppUid, AssemblyInput, BuildInput, DynoInput, assembly_spec, build_spec, dyno_spec, network_spec, one_off_spec},
     },
 };
+
+use tokio::io::AsyncWriteExt;
 
 use crate::docker::tiny;
 
@@ -87,7 +89,21 @@ impl Bench {
 
     /// Starts a dyno of the free plan.
     pub async fn dyno(&self, shell: &str) -> ContainerId {
-        let spec = dyno_spec(&DynoInput {
+        let id = self.engine.create(self.spec_with(shell, dyno_spec)).await.unwrap();
+        self.engine.start(id.clone()).await.unwrap();
+        id
+    }
+
+    /// Makes a one-off dyno and connects to its streams.
+    pub async fn attached(&self, shell: &str, streams: Streams) -> (ContainerId, Attachment) {
+        let spec = self.spec_with(shell, |input| one_off_spec(input, Some(streams)));
+        let id = self.engine.create(spec).await.unwrap();
+        let attachment = self.engine.attach(id.clone()).await.unwrap();
+        (id, attachment)
+    }
+
+    fn spec_with(&self, shell: &str, make: impl FnOnce(&DynoInput<'_>) -> ContainerSpec) -> ContainerSpec {
+        make(&DynoInput {
             instance: &self.instance,
             app: AppId::new(),
             app_number: APP_NUMBER,
@@ -100,10 +116,7 @@ impl Bench {
             plan: &Plan::free(),
             host_has_swap: false,
             network: self.network.name.clone(),
-        });
-        let id = self.engine.create(spec).await.unwrap();
-        self.engine.start(id.clone()).await.unwrap();
-        id
+        })
     }
 
     pub async fn create(&self, shell: &str) -> ContainerId {
@@ -475,6 +488,41 @@ pub mod cases {
         assert_eq!(bench.engine.inspect(id).await.unwrap().unwrap().exit, Some(ended));
     }
 
+    pub async fn a_client_s_pipes_carry_bytes_both_ways_to_the_end_of_the_input(bench: Bench) {
+        bench.teach("echo first; cat", Script::default().says("first").echoes());
+        let (id, Attachment { mut input, output }) = bench.attached("echo first; cat", Streams::Pipes).await;
+        bench.engine.start(id.clone()).await.unwrap();
+        let sent: Vec<u8> = (0..300_000u32).flat_map(u32::to_be_bytes).collect();
+        let write = async {
+            input.write_all(&sent).await.unwrap();
+            input.shutdown().await.unwrap();
+        };
+        let (heard, ()) = tokio::join!(output.try_collect::<Vec<Bytes>>(), write);
+        let heard = heard.unwrap().concat();
+        assert!(heard.starts_with(b"first\n") && heard[6..] == sent, "{} bytes came back", heard.len());
+        assert_eq!(bench.engine.wait(id).await.unwrap(), exit(0));
+    }
+
+    pub async fn a_container_whose_client_is_gone_is_hung_up(bench: Bench) {
+        let shell = "echo up; sleep 1000";
+        bench.teach(shell, Script::default().says("up"));
+        for streams in [Streams::Terminal, Streams::Pipes] {
+            let (id, Attachment { input, mut output }) = bench.attached(shell, streams).await;
+            bench.engine.start(id.clone()).await.unwrap();
+            bench.engine.resize(id.clone(), TerminalSize { columns: 100, rows: 40 }).await.unwrap();
+            let first = output.next().await.unwrap().unwrap();
+            assert!(first.starts_with(b"up"), "{first:?}");
+            drop((input, output));
+            bench.engine.hang_up(id.clone()).await.unwrap();
+            assert_eq!(bench.engine.wait(id.clone()).await.unwrap(), exit(129));
+            bench.engine.hang_up(id.clone()).await.unwrap();
+            bench.engine.resize(id.clone(), TerminalSize { columns: 80, rows: 24 }).await.unwrap();
+            bench.engine.remove(id.clone()).await.unwrap();
+            bench.engine.hang_up(id.clone()).await.unwrap();
+            assert_eq!(bench.engine.attach(id).await.err(), Some(EngineError::NoSuchContainer));
+        }
+    }
+
     pub async fn its_address_answers_while_it_runs(bench: Bench) {
         let shell = "echo hello > /app/index.html; httpd -p 5000 -h /app; echo up; sleep 1000";
         bench.teach(shell, Script::default().says("up"));
@@ -537,6 +585,8 @@ macro_rules! contract_suite {
             an_assembly_becomes_an_image,
             a_container_with_variables_never_becomes_an_image,
             memory_is_named_as_the_cause,
+            a_client_s_pipes_carry_bytes_both_ways_to_the_end_of_the_input,
+            a_container_whose_client_is_gone_is_hung_up,
             its_address_answers_while_it_runs,
             usage_is_told_of_all_that_run,
             memory_is_paged_out_only_where_there_is_swap_and_something_runs,

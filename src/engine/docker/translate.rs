@@ -19,7 +19,7 @@ use bollard::{
 };
 
 use crate::engine::{
-    Container, ContainerId, ContainerSpec, EngineError, Exit, ImageRef, Labels, NetworkSpec, Usage,
+    Container, ContainerId, ContainerSpec, EngineError, Exit, ImageRef, Labels, NetworkSpec, Streams, Usage,
     spec::{self, LABEL_APP, LAUNCHER},
 };
 
@@ -49,6 +49,9 @@ pub(super) fn container(spec: &ContainerSpec) -> ContainerCreateBody {
         labels: Some(unordered(&spec.labels)),
         stop_signal: Some(spec.stop_signal.clone()),
         stop_timeout: Some(i64::from(spec.stop_seconds)),
+        tty: spec.streams.map(|streams| streams == Streams::Terminal),
+        open_stdin: spec.streams.map(|_| true),
+        stdin_once: spec.streams.map(|_| true),
         host_config: Some(host_config(spec)),
         ..Default::default()
     }
@@ -77,14 +80,7 @@ fn host_config(spec: &ContainerSpec) -> HostConfig {
         mounts: Some(mounts(spec)).filter(|mounts| !mounts.is_empty()),
         sysctls: Some(unordered(&spec.sysctls)).filter(|sysctls| !sysctls.is_empty()),
         extra_hosts: Some(spec.extra_hosts.clone()).filter(|hosts| !hosts.is_empty()),
-        log_config: Some(HostConfigLogConfig {
-            typ: Some("json-file".to_owned()),
-            config: Some(
-                [("max-size", "10m"), ("max-file", "2"), ("mode", "non-blocking"), ("max-buffer-size", "1m")]
-                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                    .into(),
-            ),
-        }),
+        log_config: Some(log_config(spec)),
         ..Default::default()
     }
 }
@@ -99,6 +95,18 @@ fn mounts(spec: &ContainerSpec) -> Vec<Mount> {
         ..Default::default()
     });
     cache.chain(folders).collect()
+}
+
+/// Bounded, and never in the way of the process. What a client reads is not kept here.
+fn log_config(spec: &ContainerSpec) -> HostConfigLogConfig {
+    let keep = [("max-size", "10m"), ("max-file", "2"), ("mode", "non-blocking"), ("max-buffer-size", "1m")];
+    match spec.streams {
+        Some(_) => HostConfigLogConfig { typ: Some("none".to_owned()), config: None },
+        None => HostConfigLogConfig {
+            typ: Some("json-file".to_owned()),
+            config: Some(keep.map(|(name, value)| (name.to_owned(), value.to_owned())).into()),
+        },
+    }
 }
 
 /// A named volume of ours, made by the engine at the first use with our labels.
@@ -202,6 +210,13 @@ pub(super) fn error(error: Error, subject: Subject<'_>) -> EngineError {
         }
         other => EngineError::Unreachable(chain(&other)),
     }
+}
+
+/// A refusal the client library did not see.
+pub(super) fn refusal(status: u16, body: &[u8], subject: Subject<'_>) -> EngineError {
+    let message = serde_json::from_slice::<serde_json::Value>(body).ok().and_then(|body| Some(body["message"].as_str()?.to_owned()));
+    let message = message.unwrap_or_else(|| format!("it answered with status {status}"));
+    error(Error::DockerResponseServerError { status_code: status, message }, subject)
 }
 
 /// Docker says 404 for a thing and for what the thing needs; its message tells which.

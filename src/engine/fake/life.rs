@@ -10,16 +10,23 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf},
     net::{TcpListener, TcpSocket},
     sync::watch,
     task::JoinSet,
 };
 
-use super::{ContainerId, ContainerSpec, EngineError, EngineResult, Exit, FakeEngine, Files, Output, Script, Usage, script::Moment};
+use tokio_util::io::ReaderStream;
+
+use super::{
+    Attachment, ContainerId, ContainerSpec, EngineError, EngineResult, Exit, FakeEngine, Files, Output, Script, TerminalSize, Usage,
+    script::Moment,
+};
 
 /// Where a container stands.
 #[derive(Clone, Debug)]
@@ -40,6 +47,7 @@ impl Phase {
 pub(super) enum Signal {
     None,
     Term,
+    HangUp,
     Kill,
     /// Its process exits by itself.
     Exit(i64),
@@ -55,6 +63,9 @@ pub(super) struct Cell {
     generation: Mutex<String>,
     usage: Mutex<Usage>,
     answered: AtomicU64,
+    /// The container's ends of its streams, until its start takes them.
+    streams: Mutex<Option<DuplexStream>>,
+    size: Mutex<Option<TerminalSize>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -72,6 +83,8 @@ impl Cell {
             generation: Mutex::default(),
             usage: Mutex::new(Usage { memory_bytes: 32 << 20, memory_rss_bytes: 30 << 20, pids: 2, ..Usage::default() }),
             answered: AtomicU64::new(0),
+            streams: Mutex::default(),
+            size: Mutex::default(),
         }
     }
 
@@ -106,6 +119,22 @@ impl Cell {
     pub(super) fn print(&self, at_micros: i64, stderr: bool, line: &str) {
         let output = Output { stderr, at_micros, bytes: Bytes::copy_from_slice(line.as_bytes()) };
         self.lines.send_modify(|lines| lines.push(output));
+    }
+
+    /// A client's ends of the streams; small, so that a client who does not read is noticed.
+    pub(super) fn attach(&self) -> Attachment {
+        let (client, inside) = tokio::io::duplex(16 * 1024);
+        *locked(&self.streams) = Some(inside);
+        let (output, input) = tokio::io::split(client);
+        Attachment { input: Box::pin(input), output: ReaderStream::new(output).boxed() }
+    }
+
+    pub(super) fn resize(&self, size: TerminalSize) {
+        *locked(&self.size) = Some(size);
+    }
+
+    pub(super) fn terminal_size(&self) -> Option<TerminalSize> {
+        *locked(&self.size)
     }
 
     /// The line with this number, when it comes; `None` when the container ended before.
@@ -153,9 +182,18 @@ pub(super) fn begin(
         cell.print(engine.stamp(), *stderr, line);
     }
     cell.phase.send_replace(Phase::Running(address));
+    let input = locked(&cell.streams).take().map(|streams| {
+        let (input, output) = tokio::io::split(streams);
+        let output = Arc::new(tokio::sync::Mutex::new(output));
+        tokio::spawn(say(cell.clone(), output.clone()));
+        (input, output)
+    });
     let (engine, id) = (engine.clone(), id.clone());
     tokio::spawn(async move {
-        let exit = live(&id, &cell, &script, socket).await;
+        let exit = tokio::select! {
+            exit = live(&id, &cell, &script, socket) => exit,
+            exit = listen(input, &script) => exit,
+        };
         if let (Some(free), Some(address)) = (engine.world().free_addresses.as_mut(), address) {
             free.insert(address);
         }
@@ -163,6 +201,33 @@ pub(super) fn begin(
         engine.changed();
     });
     Ok(())
+}
+
+/// Hands what a container prints to its client, also what it printed last.
+async fn say(cell: Arc<Cell>, output: Arc<tokio::sync::Mutex<WriteHalf<DuplexStream>>>) {
+    let mut next = 0;
+    while let Some(line) = cell.line(next).await {
+        next += 1;
+        let bytes = [&line.bytes[..], b"\n"].concat();
+        if output.lock().await.write_all(&bytes).await.is_err() {
+            return;
+        }
+    }
+}
+
+type Streams = (ReadHalf<DuplexStream>, Arc<tokio::sync::Mutex<WriteHalf<DuplexStream>>>);
+
+/// Gives back what comes in when the script says so, until the end of the input; else reads nothing.
+async fn listen(streams: Option<Streams>, script: &Script) -> Exit {
+    let Some((mut input, output)) = streams.filter(|_| script.echoes) else { return std::future::pending().await };
+    let mut chunk = vec![0; 4096];
+    loop {
+        match input.read(&mut chunk).await {
+            Ok(0) | Err(_) => return Exit { code: 0, out_of_memory: false },
+            // A client that is gone hears nothing.
+            Ok(count) => _ = output.lock().await.write_all(&chunk[..count]).await,
+        }
+    }
 }
 
 /// The address of a fake dyno before and after its boot.
@@ -213,11 +278,12 @@ async fn live(id: &ContainerId, cell: &Arc<Cell>, script: &Script, socket: Optio
         }
     };
     let mut signal = cell.signal.subscribe();
-    let heard = signal.wait_for(|signal| *signal != Signal::None && !(script.deaf && *signal == Signal::Term));
+    let heard = signal.wait_for(|signal| *signal != Signal::None && !(script.deaf && matches!(signal, Signal::Term | Signal::HangUp)));
     let exit = tokio::select! {
         biased;
         signal = heard => match *signal.expect("the cell holds the sender") {
             Signal::Exit(code) => Exit { code, out_of_memory: false },
+            Signal::HangUp => Exit { code: 129, out_of_memory: false },
             Signal::Term => Exit { code: 143, out_of_memory: false },
             Signal::Kill | Signal::None => Exit { code: 137, out_of_memory: false },
         },

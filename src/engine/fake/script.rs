@@ -66,6 +66,7 @@ pub struct Script {
     pub(super) end: Option<(Moment, i64)>,
     pub(super) out_of_memory: bool,
     pub(super) deaf: bool,
+    pub(super) echoes: bool,
     pub(super) answer: Option<Answer>,
 }
 
@@ -98,6 +99,11 @@ impl Script {
     /// Runs, but never listens.
     pub fn never_listens(self) -> Script {
         Script { boot: Moment::Never, ..self }
+    }
+
+    /// Gives back what its client writes and ends with the input, as `cat` does.
+    pub fn echoes(self) -> Script {
+        Script { echoes: true, ..self }
     }
 
     /// Only SIGKILL ends it.

@@ -2,7 +2,9 @@
 
 use std::{path::Path, time::Duration};
 
-use siesta::engine::{Engine, EngineError, docker::Docker};
+use futures_util::StreamExt;
+use siesta::engine::{Attachment, Engine, EngineError, Streams, TerminalSize, docker::Docker};
+use tokio::io::AsyncWriteExt;
 
 use super::tiny::{socket, with_docker};
 use crate::engine_contract::{Bench, contract_suite, exit, owned_folder};
@@ -24,6 +26,61 @@ async fn what_carries_another_instance_is_not_ours() {
         assert!(bench.engine.inspect(id).await.unwrap().unwrap().running);
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_terminal_is_a_terminal_of_the_size_that_was_set() {
+    with_docker(async |bench| {
+        let (id, Attachment { mut input, mut output }) = bench.attached("read line; stty size; echo bye", Streams::Terminal).await;
+        bench.engine.start(id.clone()).await.unwrap();
+        bench.engine.resize(id.clone(), TerminalSize { columns: 101, rows: 41 }).await.unwrap();
+        input.write_all(b"go\r").await.unwrap();
+        let mut heard = Vec::new();
+        while let Some(chunk) = output.next().await {
+            heard.extend_from_slice(&chunk.unwrap());
+        }
+        assert_eq!(String::from_utf8_lossy(&heard), "go\r\n41 101\r\nbye\r\n");
+        assert_eq!(bench.engine.wait(id).await.unwrap(), exit(0));
+    })
+    .await;
+}
+
+/// What a client sends through and does not read soon waits in the kernel, not in this process.
+#[tokio::test]
+async fn a_gigabyte_through_a_one_off_leaves_memory_flat() {
+    let megabytes = if std::env::var_os("SIESTA_TEST_SOAK").is_some() { 1024 } else { 192 };
+    with_docker(async |bench| {
+        let (id, Attachment { mut input, mut output }) = bench.attached("cat", Streams::Pipes).await;
+        bench.engine.start(id.clone()).await.unwrap();
+        let before = resident();
+        let block = bytes::Bytes::from(vec![b'x'; 1 << 20]);
+        let write = async {
+            for _ in 0..megabytes {
+                input.write_all(&block).await.unwrap();
+            }
+            input.shutdown().await.unwrap();
+        };
+        let read = async {
+            let (mut count, mut most) = (0, 0);
+            while let Some(chunk) = output.next().await {
+                count += chunk.unwrap().len();
+                most = most.max(resident());
+            }
+            (count, most)
+        };
+        let ((), (count, most)) = tokio::join!(write, read);
+        assert_eq!(count, megabytes << 20);
+        let grown = most.saturating_sub(before) >> 20;
+        // Half is far more than other tests in this process need meanwhile.
+        assert!(grown < megabytes as u64 / 2, "memory grew by {grown} MB for {megabytes} MB");
+    })
+    .await;
+}
+
+/// Memory of this process, in bytes.
+fn resident() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap().split(' ').nth(1).unwrap().parse::<u64>().unwrap();
+    pages * 4096
 }
 
 #[tokio::test]

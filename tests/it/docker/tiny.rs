@@ -21,8 +21,10 @@ pub async fn with_docker(test: impl AsyncFnOnce(Bench)) {
     Bench::new(engine, &instance, image, "10.214.0.0/16").await.run(test).await;
 }
 
-const APPLETS: &[&str] =
-    &["arping", "cat", "echo", "grep", "head", "httpd", "id", "ls", "seq", "sh", "sleep", "stat", "tail", "touch", "tr", "true", "wget"];
+const APPLETS: &[&str] = &[
+    "arping", "cat", "echo", "grep", "head", "httpd", "id", "ls", "seq", "sh", "sleep", "stat", "stty", "tail", "touch", "tr", "true",
+    "wget",
+];
 
 /// Loads the image unless it is there: named by the hash of what is in it.
 pub async fn tiny_image(engine: &dyn Engine) -> ImageRef {

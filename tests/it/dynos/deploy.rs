@@ -191,6 +191,7 @@ async fn a_release_that_a_newer_one_overtakes_has_failed() {
 async fn the_release_command_of_a_procfile_is_no_dyno() {
     let world = Machine::new().serve().await;
     let app = world.app("tienda").await;
+    world.engine.on("migrate.py", Script::exits(0));
     world.deploy(&app, "release: python migrate.py\nweb: gunicorn app:app").await.expect("a release");
     let formation = world.dynos.formation(app.id).await.expect("a formation");
     assert_eq!(formation.iter().map(|row| (row.process_type.as_str(), row.quantity)).collect::<Vec<_>>(), [("web", 1)]);

@@ -4,5 +4,7 @@
 mod deploy;
 mod gate;
 mod memory;
+mod one_off;
+mod release_phase;
 mod sleep;
 pub mod world;

@@ -307,3 +307,27 @@ async fn pages_of_its_own_come_and_go_with_the_config_vars() {
     }
     world.stop().await;
 }
+
+#[tokio::test]
+async fn a_dyno_of_a_day_is_cycled_and_requests_wait_for_the_new_one() {
+    let mut machine = Machine::new();
+    machine.plan.awake_limit = 1_000 * HOUR;
+    machine.plan.quota_window = 1_000 * HOUR;
+    machine.plan.idle_after = 1_000 * HOUR;
+    let world = machine.serve().await;
+    let app = world.app("tienda").await;
+    world.deploy(&app, WEB).await.expect("a release");
+    world.until_up(app.id).await;
+    let (first, _) = world.engine.running().pop().expect("it runs");
+    world.pass(24 * HOUR - MINUTE);
+    drop(world.request("tienda").await.expect("it serves"));
+    assert_eq!(world.engine.running()[0].0, first, "not a day old");
+    let from = world.lines(app.id).await.len();
+    world.pass(217 * MINUTE);
+    world.engine.until(|engine| engine.running().iter().all(|(id, _)| *id != first) && engine.containers().len() == 1).await;
+    drop(world.request("tienda").await.expect("it serves"));
+    world.until_up(app.id).await;
+    let lines = world.lines(app.id).await;
+    let web: Vec<&str> = lines[from..].iter().filter_map(|line| line.strip_prefix("heroku[web.1]: ")).collect();
+    assert_eq!(web[..2], ["Cycling", "State changed from up to starting"], "{web:?}");
+}

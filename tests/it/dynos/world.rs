@@ -33,6 +33,7 @@ pub struct Machine {
     pub dyno_disk_bytes: u64,
     /// Flags of `siesta serve`.
     pub flags: Vec<&'static str>,
+    pub hang_up_pause: Duration,
     pub by: Actor,
 }
 
@@ -66,6 +67,7 @@ impl Machine {
             boot_timeout: Duration::from_secs(60),
             dyno_disk_bytes: 1 << 30,
             flags: Vec::new(),
+            hang_up_pause: Duration::from_secs(5),
             by: Actor { id: UserId::new(), email: "ana@example.org".parse().expect("an address") },
         }
     }
@@ -75,6 +77,7 @@ impl Machine {
         let mut config = house::config(self.folder.path(), &self.flags);
         config.limits.boot_timeout = self.boot_timeout;
         config.limits.dyno_disk_bytes = self.dyno_disk_bytes;
+        config.limits.hang_up_pause = self.hang_up_pause;
         let ground = house::ground(config, Arc::new(self.clock.clone()), Arc::new(self.engine.clone()), INSTANCE).await;
         ground.writer.save_plan(&self.plan, self.clock.now()).await.expect("a plan");
         insert_user(&ground.writer, &self.by).await;
