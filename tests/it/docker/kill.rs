@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::json;
 use siesta::{
     engine::{Engine, spec},
@@ -128,6 +129,52 @@ async fn killed_while_a_database_is_made_rotated_or_destroyed_everything_ends_as
     ] {
         let count: i64 = inside.query_one(sql, &[]).await.expect(sql).get(0);
         assert_eq!(count, expected as i64, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn killed_at_random_moments_releases_wakes_and_scales_are_neither_lost_nor_doubled() {
+    let soak = std::env::var_os("SIESTA_TEST_SOAK").is_some();
+    let seed: u64 = std::env::var("SIESTA_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
+    println!("SIESTA_TEST_SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut served = Served::start(&[("SIESTA_IDLE_AFTER", "2")]);
+    let token = served.claim();
+    served.deploy("sobrevive", "tienda-videojuegos").unwrap_or_else(|error| panic!("{error}\n{}", served.server_log()));
+    for round in 0..if soak { 200 } else { 6 } {
+        let before = versions(&served, &token).await;
+        let moment = Duration::from_millis(random.random_range(0..2_500));
+        let work = async {
+            match round % 3 {
+                0 => drop(served.api("PATCH", "/apps/sobrevive/config-vars", &token).json(&json!({ "ROUND": round.to_string() })).send().await),
+                1 => drop(served.app("sobrevive", "/").send().await),
+                _ => {
+                    for quantity in [0, 1] {
+                        let path = "/apps/sobrevive/formation/web";
+                        drop(served.api("PATCH", path, &token).json(&json!({ "quantity": quantity })).send().await);
+                    }
+                }
+            }
+            // What it set off is cut off somewhere.
+            std::future::pending::<()>().await;
+        };
+        let _ = tokio::time::timeout(moment, work).await;
+        served.kill();
+        served.run();
+        let answered = served.api("PATCH", "/apps/sobrevive/formation/web", &token).json(&json!({ "quantity": 1 })).send().await;
+        assert_eq!(answered.expect("an answer").status(), 200, "round {round}, seed {seed}");
+        let answer = served.app("sobrevive", "/").send().await.expect("an answer");
+        assert_eq!(answer.status(), 200, "round {round}, seed {seed}\n{}", served.server_log());
+        let after = versions(&served, &token).await;
+        assert_eq!(after, (1..=after.len() as i64).collect::<Vec<_>>(), "round {round}, seed {seed}: no gap and no double");
+        assert!(after.len() <= before.len() + 1 && after.len() >= before.len(), "round {round}, seed {seed}: {before:?} became {after:?}");
+        let pending = async || {
+            let releases = served.get("/apps/sobrevive/releases", &token).await;
+            releases.as_array().into_iter().flatten().filter(|release| release["status"] == "pending").count()
+        };
+        served.until(Duration::from_secs(60), pending, |pending| *pending == 0).await;
+        let containers = async || served.engine(&served.instance()).list().await.unwrap_or_default().len();
+        served.until(Duration::from_secs(60), containers, |count| *count <= 1).await;
     }
 }
 

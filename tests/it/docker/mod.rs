@@ -11,4 +11,5 @@ mod flood;
 mod isolation;
 mod kill;
 mod shop;
+mod states;
 pub mod tiny;
