@@ -73,6 +73,9 @@ enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// What git runs when somebody pushes; not for people.
+    #[command(hide = true)]
+    GitHook,
     /// Print the certificate of the local CA that signs for --listen-tls.
     Ca {
         #[command(flatten)]
@@ -122,8 +125,11 @@ struct Place {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match run(cli.command) {
+    let command = Cli::parse().command;
+    if matches!(command, Command::GitHook) {
+        return siesta::git_http::hook::run();
+    }
+    match run(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("siesta: {error:#}");
@@ -172,6 +178,8 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Deploy { app, version, folder, place } => {
             Ok(AdminClient::new(&place.data_dir).deploy(&folder, DeployRequest { app, version }).await?)
         }
+        // Ran without a runtime already.
+        Command::GitHook => Ok(()),
         Command::Ca { place } => {
             print!(
                 "{}",

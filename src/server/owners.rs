@@ -22,6 +22,7 @@ use crate::{
     dynos::{Dynos, DynosParts},
     egress::Egress,
     engine::Engine,
+    git_http::{self, Git},
     github::{GitHost, client::GithubClient},
     host::Host,
     http::ClientAddress,
@@ -305,6 +306,11 @@ impl Owners {
                 }
             }
         }));
+        let git = self.git();
+        self.tasks.spawn(every(Duration::from_secs(3600), Activator::new(), move || {
+            let git = git.clone();
+            async move { git_http::sweep(&git).await }
+        }));
     }
 
     /// Follows branches and tells the git host of builds.
@@ -359,16 +365,30 @@ impl Owners {
         }))
     }
 
-    /// Dashboard and API as one service, told apart by `api::is_api_request`.
+    fn git(&self) -> Git {
+        Git {
+            config: self.config.clone(),
+            reader: self.reader.clone(),
+            accounts: self.accounts.clone(),
+            builder: self.builder.clone(),
+            tasks: self.tasks.clone(),
+        }
+    }
+
+    /// Dashboard, API and git as one service, told apart by what asks.
     pub fn platform(&self) -> Platform {
-        let (web, api) = (self.web(), self.api());
+        let (web, api, git) = (self.web(), self.api(), git_http::router(self.git()));
         let config = self.config.clone();
         let service = tower::service_fn(move |mut request: Request<Body>| {
             if let Some(peer) = request.extensions().get::<Peer>().copied() {
                 request.extensions_mut().insert(ClientAddress(peer.ip));
             }
             let (parts, body) = request.into_parts();
-            let chosen = if api::is_api_request(&parts, &config) { api.clone() } else { web.clone() };
+            let chosen = match &parts {
+                parts if git_http::is_git_request(parts) => git.clone(),
+                parts if api::is_api_request(parts, &config) => api.clone(),
+                _ => web.clone(),
+            };
             chosen.oneshot(Request::from_parts(parts, body))
         });
         let service: BoxCloneSyncService<Request<Body>, Response<Body>, std::convert::Infallible> = BoxCloneSyncService::new(service);

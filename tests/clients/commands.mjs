@@ -42,19 +42,13 @@ export const impossible = [
   ["ci", "Heroku CI is not offered. `Wait for CI` on the Deploy tab follows GitHub's checks."],
   ["notifications", "Asks a fixed host. Webhooks: `heroku webhooks:add`."],
   ["redis:info", "There is no Redis add-on."],
-  ["keys:add", "There is no SSH: git goes over https with your API key. The server says so."],
+  ["pipelines:promote", "Not finished: the promoted files belong to the user of the app they come from, so an app that writes into its own folder does not start. Deploy the same commit to both."],
   ["certs:add", "A certificate for all hosts is set by the operator (`SIESTA_TLS_CERT`, `SIESTA_TLS_KEY`). The server says so."],
-  ...["run", "run:inside", "run:detached"].map((name) => [name, LATER]),
-  ...["drains:add", "drains:remove"].map((name) => [name, LATER]),
-  ...`addons addons:create addons:info addons:destroy addons:upgrade addons:attach addons:detach addons:plans addons:services addons:docs addons:wait
-    pg:info pg:wait pg:psql pg:ps pg:credentials:url pg:backups pg:backups:capture pg:backups:url pg:backups:schedule pg:backups:schedules pg:reset`
-    .split(/\s+/)
-    .map((name) => [name, LATER]),
-  ...["auth:login", "auth:logout", "authorizations:info", "authorizations:revoke", "apps:transfer", "apps:stacks:set", "access:add", "access:remove"].map((name) => [name, LATER]),
-  ...["features:info", "features:enable", "features:disable", "domains:add", "domains:info", "domains:remove", "domains:wait", "domains:clear", "certs"].map((name) => [name, LATER]),
-  ...`webhooks webhooks:add webhooks:info webhooks:update webhooks:remove webhooks:deliveries webhooks:events`.split(/\s+/).map((name) => [name, LATER]),
-  ...`buildpacks buildpacks:add buildpacks:set buildpacks:clear pipelines pipelines:create pipelines:add pipelines:info pipelines:promote
-    pipelines:remove pipelines:rename pipelines:update pipelines:destroy git:clone`
+  ...`run run:inside run:detached
+    addons addons:create addons:info addons:destroy addons:upgrade addons:attach addons:detach addons:plans addons:services addons:docs addons:wait
+    pg:info pg:wait pg:psql pg:ps pg:credentials:url pg:backups pg:backups:capture pg:backups:url pg:backups:schedule pg:backups:schedules pg:reset
+    auth:login auth:logout
+    webhooks webhooks:add webhooks:info webhooks:update webhooks:remove webhooks:deliveries webhooks:events`
     .split(/\s+/)
     .map((name) => [name, LATER]),
 ];
@@ -93,6 +87,22 @@ export const commands = [
       const answer = await fetch(`http://localhost:${world.port}/account`, { headers: { authorization: `Bearer ${token}` } });
       equal(answer.status, 200);
     },
+  },
+
+  {
+    name: "authorizations:info",
+    args: (world) => ["authorizations:info", world.robot],
+    says: /robot/,
+    effectText: "one of them",
+    first: async (world) => {
+      world.robot = (await world.api("/oauth/authorizations")).json.find(({ description }) => description === "robot").id;
+    },
+  },
+  {
+    name: "authorizations:revoke",
+    args: (world) => ["authorizations:revoke", world.robot],
+    effectText: "and not any more",
+    effect: async (world) => equal((await world.api(`/oauth/authorizations/${world.robot}`)).status, 404),
   },
 
   // --- apps
@@ -247,7 +257,117 @@ export const commands = [
   { name: "maintenance", args: ["maintenance", ...A], says: /^on$/m, effectText: "says whether it is on" },
   { name: "maintenance:off", args: ["maintenance:off", ...A], effectText: "visitors get the app", effect: (world) => eventually(async () => equal((await visit(world)).status, 200)) },
   { name: "domains", args: ["domains", ...A], says: /tienda\.localhost/, effectText: "the app's host names" },
-  { name: "access", args: ["access", ...A], says: /ana@example\.org/, effectText: "who may touch the app" },
+  {
+    name: "access:add",
+    args: ["access:add", "bob@example.org", ...A],
+    effectText: "the other account may touch the app",
+    effect: async ({ api }) => equal((await api("/apps/tienda/collaborators/bob@example.org")).json.role, "collaborator"),
+  },
+  { name: "access", args: ["access", ...A], says: /bob@example\.org/, effectText: "who may touch the app" },
+  {
+    name: "access:remove",
+    args: ["access:remove", "bob@example.org", ...A],
+    effectText: "and may not any more",
+    effect: async ({ api }) => equal((await api("/apps/tienda/collaborators/bob@example.org")).status, 404),
+  },
+  {
+    name: "domains:add",
+    args: ["domains:add", "tienda.example.org", ...A],
+    says: /tienda\.localhost/,
+    effectText: "the app answers under the name",
+    effect: async (world) => equal((await visit(world, "tienda.example.org")).status, 200),
+  },
+  { name: "domains:info", args: ["domains:info", "tienda.example.org", ...A], says: /custom/, effectText: "one of them" },
+  { name: "domains:wait", args: ["domains:wait", "tienda.example.org", ...A], effectText: "ends at once" },
+  { name: "domains:remove", args: ["domains:remove", "tienda.example.org", ...A], effectText: "and not any more", effect: async (world) => equal((await visit(world, "tienda.example.org")).status, 404) },
+  {
+    name: "domains:clear",
+    args: ["domains:clear", ...A],
+    effectText: "takes all away",
+    first: ({ api }) => api("/apps/tienda/domains", { method: "POST", body: { hostname: "otra.example.org" } }),
+    effect: async ({ api }) => equal((await api("/apps/tienda/domains")).json.length, 1),
+  },
+  { name: "certs", args: ["certs", ...A], says: /no SSL certificates/i, effectText: "none of single apps" },
+  {
+    name: "drains:add",
+    args: ["drains:add", "https://127.0.0.1:9/logs", ...A],
+    effectText: "a drain",
+    effect: async ({ api }) => equal((await api("/apps/tienda/log-drains")).json[0].url, "https://127.0.0.1:9/logs"),
+  },
+  { name: "drains:remove", args: ["drains:remove", "https://127.0.0.1:9/logs", ...A], effectText: "and none", effect: async ({ api }) => equal((await api("/apps/tienda/log-drains")).json, []) },
+  {
+    name: "features:enable",
+    args: ["features:enable", "log-runtime-metrics", ...A],
+    effectText: "switches one on",
+    effect: async ({ api }) => equal((await api("/apps/tienda/features/log-runtime-metrics")).json.enabled, true),
+  },
+  { name: "features:info", args: ["features:info", "log-runtime-metrics", ...A], says: /Enabled:\s+true/, effectText: "shows it" },
+  {
+    name: "features:disable",
+    args: ["features:disable", "log-runtime-metrics", ...A],
+    effectText: "switches it off",
+    effect: async ({ api }) => equal((await api("/apps/tienda/features/log-runtime-metrics")).json.enabled, false),
+  },
+  {
+    name: "buildpacks:set",
+    args: ["buildpacks:set", "heroku/python", ...A],
+    effectText: "Python's is taken",
+    effect: async ({ api }) => equal((await api("/apps/tienda/buildpack-installations")).json[0].buildpack.name, "heroku/python"),
+  },
+  { name: "buildpacks", args: ["buildpacks", ...A], says: /python/, effectText: "shows it" },
+  { name: "buildpacks:add", args: ["buildpacks:add", "heroku/nodejs", ...A], fails: true, effectText: "any other is refused" },
+  { name: "buildpacks:clear", args: ["buildpacks:clear", ...A], effectText: "takes it away", effect: async ({ api }) => equal((await api("/apps/tienda/buildpack-installations")).json, []) },
+  { name: "apps:stacks:set", args: ["apps:stacks:set", "heroku-24", ...A], fails: true, says: /one stack/, effectText: "another stack is refused in words" },
+  { name: "keys:add", args: ({ heroku }) => ["keys:add", join(heroku.home, "key.pub")], fails: true, first: ({ heroku }) => writeFileSync(join(heroku.home, "key.pub"), "ssh-ed25519 AAAA ana\n"), says: /no SSH/, effectText: "says that git goes over https" },
+
+  // --- pipelines
+  { name: "pipelines:create", args: ["pipelines:create", "tiendas", "--stage", "staging", ...A], effectText: "a pipeline with the app", effect: async ({ api }) => equal((await api("/apps/tienda/pipeline-couplings")).json.stage, "staging") },
+  {
+    name: "pipelines:add",
+    args: ["pipelines:add", "tiendas", "--stage", "production", "--app", "tienda-prod"],
+    effectText: "one more app",
+    first: ({ api }) => api("/apps", { method: "POST", body: { name: "tienda-prod" } }),
+    effect: async ({ api }) => equal((await api("/apps/tienda-prod/pipeline-couplings")).json.stage, "production"),
+  },
+  { name: "pipelines", args: ["pipelines"], says: /tiendas/, effectText: "lists it" },
+  { name: "pipelines:info", args: ["pipelines:info", "tiendas"], says: [/tienda\b/, /tienda-prod/], effectText: "its apps and stages" },
+  { name: "pipelines:update", args: ["pipelines:update", "--stage", "development", "--app", "tienda-prod"], effectText: "another stage", effect: async ({ api }) => equal((await api("/apps/tienda-prod/pipeline-couplings")).json.stage, "development") },
+  { name: "pipelines:remove", args: ["pipelines:remove", "--app", "tienda-prod"], effectText: "one app less", effect: async ({ api }) => equal((await api("/apps/tienda-prod/pipeline-couplings")).status, 404) },
+  { name: "pipelines:rename", args: ["pipelines:rename", "tiendas", "otras-tiendas"], effectText: "another name", effect: async ({ api }) => equal((await api("/pipelines/otras-tiendas")).status, 200) },
+  { name: "pipelines:destroy", args: ["pipelines:destroy", "otras-tiendas"], effectText: "gone; its apps stay", effect: async ({ api }) => equal([(await api("/pipelines/otras-tiendas")).status, (await api("/apps/tienda")).status], [404, 200]) },
+  {
+    name: "apps:transfer",
+    args: ["apps:transfer", "bob@example.org", "--app", "tienda-prod"],
+    effectText: "an offer that the other may take",
+    effect: async ({ api }) => equal((await api("/account/app-transfers")).json[0].recipient.email, "bob@example.org"),
+  },
+
+  // --- git
+  {
+    name: "git:clone",
+    args: ({ heroku }) => ["git:clone", ...A, join(heroku.home, "clone")],
+    effectText: "what `git push` brought, which was built",
+    first: async (world) => {
+      const folder = join(world.heroku.home, "work");
+      const git = (...args) => world.heroku.start("git", ["-C", folder, ...args]);
+      await git("add", "-A");
+      await git("commit", "-q", "-m", "uno");
+      const other = await git("push", "heroku", "main:other");
+      assert.match(other.all, /remote: Pushed to non-main branch, skipping build/);
+      const pushed = await git("push", "heroku", "main");
+      equal(pushed.code, 0, pushed.all);
+      assert.match(pushed.all, /remote: -----> /);
+      const commit = (await git("rev-parse", "HEAD")).out.slice(0, 8);
+      equal((await newest(world)).description, `Deploy ${commit}`);
+      writeFileSync(join(folder, "requirements.txt"), "esto no es un requisito\n");
+      await git("commit", "-q", "-am", "roto");
+      const broken = await git("push", "heroku", "main");
+      assert.notEqual(broken.code, 0, broken.all);
+      assert.match(broken.all, /pre-receive hook declined/);
+      equal((await newest(world)).description, `Deploy ${commit}`);
+    },
+    effect: ({ heroku }) => assert.match(execFileSync("git", ["-C", join(heroku.home, "clone"), "log", "--format=%s"], { encoding: "utf8", env: heroku.env }), /^uno$/m),
+  },
   { name: "features", args: ["features", ...A], effectText: "the app's features" },
   { name: "labs", args: ["labs", ...A], effectText: "account and app features" },
   { name: "drains", args: ["drains", ...A], effectText: "the app's drains" },

@@ -39,6 +39,7 @@ const LAYERS: &[(&str, &str)] = &[
         "domain clock config accounts addons apps connections github repositories builder domains dynos logs pipelines plans releases store secrets",
     ),
     ("router", "domain clock config scheduler dynos logs"),
+    ("git_http", "domain config http accounts builder scheduler store"),
     ("api", "domain clock config http accounts addons apps builder domains dynos logs pipelines plans releases store secrets slugs"),
     (
         "web",

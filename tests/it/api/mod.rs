@@ -3,6 +3,7 @@
 mod addons;
 mod drains;
 mod fields;
+mod git;
 mod roles;
 mod rules;
 pub mod server;
