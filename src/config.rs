@@ -51,6 +51,9 @@ pub struct ServeOptions {
     /// Disk space in MB that stays free; with less nothing is deployed and no dyno starts.
     #[arg(long, env = "SIESTA_DISK_FLOOR_MB", default_value_t = 1024)]
     pub disk_floor_mb: u32,
+    /// Seconds without web traffic until an awake app naps, where the host has swap (60 by default).
+    #[arg(long, env = "SIESTA_NAP_AFTER")]
+    pub nap_after: Option<f64>,
     /// The Docker socket.
     #[arg(long, env = "SIESTA_DOCKER_SOCKET", default_value = "/var/run/docker.sock")]
     pub docker_socket: PathBuf,

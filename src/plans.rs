@@ -38,6 +38,13 @@ pub enum PlanError {
     Store(#[from] StoreError),
 }
 
+/// Times of `free` that the operator gave the server itself: they count over what is stored.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Overrides {
+    pub idle_after: Option<Duration>,
+    pub nap_after: Option<Duration>,
+}
+
 /// All there is to know, replaced whole.
 struct Table {
     free: Arc<Plan>,
@@ -50,8 +57,7 @@ struct Shared {
     reader: Reader,
     writer: Writer,
     clock: Arc<dyn Clock>,
-    /// The operator's idle time for `free`, which counts over the stored one.
-    idle_after: Option<Duration>,
+    overrides: Overrides,
     table: ArcSwap<Table>,
     changed: watch::Sender<()>,
     /// Held while the table is read again, so that the later reading wins.
@@ -65,13 +71,13 @@ pub struct Plans {
 }
 
 impl Plans {
-    /// Everybody has `free` until `load`. `idle_after` counts over the stored idle time of `free`.
-    pub fn new(reader: Reader, writer: Writer, clock: Arc<dyn Clock>, idle_after: Option<Duration>) -> Plans {
-        let free = Arc::new(with_idle(Plan::free(), idle_after));
+    /// Everybody has `free` until `load`. `overrides` count over what is stored of `free`.
+    pub fn new(reader: Reader, writer: Writer, clock: Arc<dyn Clock>, overrides: Overrides) -> Plans {
+        let free = Arc::new(overrides.over(Plan::free()));
         let table = Table { free, plans: BTreeMap::new(), apps: HashMap::new(), accounts: HashMap::new() };
         let (changed, _) = watch::channel(());
         let table = ArcSwap::from_pointee(table);
-        Plans { shared: Arc::new(Shared { reader, writer, clock, idle_after, table, changed, reading: tokio::sync::Mutex::default() }) }
+        Plans { shared: Arc::new(Shared { reader, writer, clock, overrides, table, changed, reading: tokio::sync::Mutex::default() }) }
     }
 
     /// Reads what is stored, and tells those who wait for changes.
@@ -82,7 +88,7 @@ impl Plans {
         let shared = &self.shared;
         let _alone = shared.reading.lock().await;
         let plans = shared.reader.plans().await?.into_iter().map(|plan| match plan.name.as_str() {
-            Plan::FREE => with_idle(plan, shared.idle_after),
+            Plan::FREE => shared.overrides.over(plan),
             _ => plan,
         });
         let plans: BTreeMap<String, Arc<Plan>> = plans.map(|plan| (plan.name.clone(), Arc::new(plan))).collect();
@@ -193,6 +199,8 @@ impl Plans {
     }
 }
 
-fn with_idle(plan: Plan, idle_after: Option<Duration>) -> Plan {
-    Plan { idle_after: idle_after.unwrap_or(plan.idle_after), ..plan }
+impl Overrides {
+    fn over(self, plan: Plan) -> Plan {
+        Plan { idle_after: self.idle_after.unwrap_or(plan.idle_after), nap_after: self.nap_after.or(plan.nap_after), ..plan }
+    }
 }

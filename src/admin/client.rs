@@ -21,7 +21,7 @@ use super::{DeployRequest, LOCK, NewToken, NewUser, PlanCommand, SOCKET, Said};
 use crate::{
     accounts::Accounts,
     clock::SystemClock,
-    plans::Plans,
+    plans::{Overrides, Plans},
     secrets::KeyRing,
     store::{self, Reader, Writer},
 };
@@ -131,7 +131,7 @@ impl AdminClient {
             return self.call(stream, "POST", "/plans", &command).await;
         }
         let (_lock, reader, writer) = self.database().await?;
-        let plans = Plans::new(reader, writer, Arc::new(SystemClock), None);
+        let plans = Plans::new(reader, writer, Arc::new(SystemClock), Overrides::default());
         plans.load().await.map_err(|e| AdminError::Refused(e.to_string()))?;
         command.run(&plans).await.map_err(|e| AdminError::Refused(e.to_string()))
     }

@@ -22,6 +22,7 @@ use crate::{
     builder::{BuildSource, Builder, OutputItem},
     config::Config,
     domain::{AppName, BuildStatus, Plan, user::Actor},
+    dynos::Dynos,
     host::{Capacity, Host},
     plans::Plans,
     scheduler::Tasks,
@@ -36,6 +37,7 @@ pub struct Door {
     pub accounts: Accounts,
     pub apps: Apps,
     pub builder: Builder,
+    pub dynos: Dynos,
     pub plans: Plans,
     pub host: Host,
     pub instance: String,
@@ -125,6 +127,8 @@ struct Status {
     dashboard: String,
     /// How many more dynos fit.
     capacity: Option<Capacity>,
+    /// Whether idle apps can be paged out here: the machine has swap.
+    nap: bool,
 }
 
 async fn status(State(door): State<Door>) -> Result<Json<Status>, (StatusCode, Json<Said>)> {
@@ -134,6 +138,7 @@ async fn status(State(door): State<Door>) -> Result<Json<Status>, (StatusCode, J
         apps: door.reader.count_apps().await.map_err(refuse)?,
         dashboard: door.config.dashboard_url(),
         capacity: door.host.capacity(door.plans.named(Plan::FREE).map_err(refuse)?.memory_bytes),
+        nap: door.dynos.can_nap(),
     }))
 }
 

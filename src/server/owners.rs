@@ -31,7 +31,7 @@ use crate::{
         drains::{Drains, DrainsParts},
     },
     pipelines::{Pipelines, PipelinesParts},
-    plans::Plans,
+    plans::{Overrides, Plans},
     releases::{Releases, ReleasesParts},
     repositories::{self, Repositories, RepositoriesParts},
     router::{Peer, Platform},
@@ -111,8 +111,9 @@ impl Owners {
     /// Puts them together; nothing runs yet.
     pub fn new(ground: Ground) -> Owners {
         let Ground { config, clock, tasks, reader, writer, engine, keys, egress, github, logs, instance } = ground;
-        let idle_after = config.options.idle_after.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.1, 31_536_000.0)));
-        let plans = Plans::new(reader.clone(), writer.clone(), clock.clone(), idle_after);
+        let seconds = |given: Option<f64>| given.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.1, 31_536_000.0)));
+        let free = Overrides { idle_after: seconds(config.options.idle_after), nap_after: seconds(config.options.nap_after) };
+        let plans = Plans::new(reader.clone(), writer.clone(), clock.clone(), free);
         let host = Host::new(&config);
         let slugs = Slugs::new(config.options.data_dir.clone(), engine.clone(), &instance);
         let dynos = Dynos::new(DynosParts {
@@ -405,6 +406,7 @@ impl Owners {
             reader: self.reader.clone(),
             accounts: self.accounts.clone(),
             apps: self.apps.clone(),
+            dynos: self.dynos.clone(),
             builder: self.builder.clone(),
             plans: self.plans.clone(),
             host: self.host.clone(),

@@ -10,6 +10,7 @@ mod github;
 mod flood;
 mod isolation;
 mod kill;
+mod nap;
 mod shop;
 mod states;
 pub mod tiny;
