@@ -16,7 +16,7 @@ use crate::{
     },
     domain::app::App,
     engine::{
-        Container, ContainerSpec, EngineError, NetworkSpec,
+        Container, ContainerId, ContainerSpec, EngineError, NetworkSpec,
         spec::{self, AddonInput, NetworkRange},
     },
 };
@@ -43,7 +43,14 @@ pub struct Entrance {
 pub struct Door {
     parts: AddonsParts,
     postgres: Arc<Postgres>,
-    settling: tokio::sync::Mutex<()>,
+    settling: tokio::sync::Mutex<Known>,
+}
+
+/// The relay as it was seen last: looked for once, then asked for by its id.
+#[derive(Default)]
+struct Known {
+    looked: bool,
+    id: Option<ContainerId>,
 }
 
 impl Door {
@@ -53,19 +60,26 @@ impl Door {
 
     /// Makes the relay stand in the networks of these apps and in no other. Without any there is none.
     pub async fn settle(&self, entrances: &[Entrance]) -> Result<(), AddonError> {
-        let _one = self.settling.lock().await;
-        let found = find(&self.parts, NAME).await?;
+        let mut known = self.settling.lock().await;
+        let found = match known.id.clone() {
+            Some(id) => self.parts.engine.inspect(id).await?,
+            None if known.looked && entrances.is_empty() => None,
+            None => find(&self.parts, NAME).await?,
+        };
+        known.looked = true;
         let networks = self.networks(entrances)?;
         let Some(first) = networks.first() else {
             if let Some(relay) = found {
                 self.parts.engine.remove(relay.id).await?;
             }
+            known.id = None;
             return Ok(());
         };
         let relay = match found {
             Some(relay) if relay.running => relay,
             found => self.start(first, found).await?,
         };
+        known.id = Some(relay.id.clone());
         for network in networks.iter().filter(|network| !relay.addresses.contains_key(&network.name)) {
             self.parts.engine.ensure_network(network.clone()).await?;
             self.parts.engine.join_network(relay.id.clone(), network.name.clone(), HOST.to_owned()).await?;
