@@ -202,7 +202,8 @@ async fn the_release_command_of_a_procfile_is_no_dyno() {
 
 #[tokio::test]
 async fn an_app_whose_first_release_never_listens_is_crashed_and_comes_up_with_the_next() {
-    let machine = Machine { boot_timeout: Duration::from_millis(50), ..Machine::new() };
+    // Long enough for the second release on a machine that is busy.
+    let machine = Machine { boot_timeout: Duration::from_secs(2), ..Machine::new() };
     let world = machine.serve().await;
     let app = world.app("tienda").await;
     world.engine.on("deaf", Script::default().never_listens());
