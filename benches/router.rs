@@ -11,6 +11,7 @@ use siesta::{
     dynos::{Gate, Route, Routes, Target},
     engine::ContainerId,
     logs::Logs,
+    metrics::Traffic,
     router::{Listener, Platform, Router, RouterParts},
     scheduler::{Activator, Tasks},
 };
@@ -50,8 +51,8 @@ async fn main() -> anyhow::Result<()> {
     let routes = Arc::new(Routes::fixed(routes));
     let platform = Platform::new(axum::Router::new(), &tasks);
     let threads = siesta::router::threads(&config);
-    let logs = (!no_log).then_some(logs);
-    let parts = RouterParts { config: Arc::new(config), clock, routes, logs, platform, tls: None, tasks: tasks.clone() };
+    let (logs, traffic) = ((!no_log).then_some(logs), Some(Traffic::new(clock.clone())));
+    let parts = RouterParts { config: Arc::new(config), clock, routes, logs, traffic, platform, tls: None, tasks: tasks.clone() };
     let router = Router::new(parts).start(vec![Listener::bind(address, false, threads)?])?;
     tokio::signal::ctrl_c().await?;
     router.stop().await;

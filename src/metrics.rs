@@ -1,7 +1,14 @@
-//! What dynos used, for graphs: a point a minute of each dyno for the last 24 hours, in memory.
+//! What apps did and used, for graphs. Here: a point a minute of each dyno for the last 24 hours, in
+//! memory. Beside it `Traffic`, what the router counted, and `History`, a week of both in the database.
 //!
 //! A point takes 16 bytes, a dyno that is awake all day 23 KB; a sleeping app adds nothing, and what
 //! is older than a day is dropped. A restart of the server forgets them: logs are what lasts.
+
+mod history;
+mod traffic;
+
+pub use history::{History, Range, Usage, first_point};
+pub use traffic::{Statuses, Times, Traffic};
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -103,6 +110,11 @@ impl Metrics {
         let apps = self.lock();
         let series = apps.get(&app).into_iter().flatten();
         series.map(|(dyno, points)| (dyno.clone(), points.iter().copied().filter(|point| point.minute >= since).collect())).collect()
+    }
+
+    /// The apps that have points.
+    pub fn apps(&self) -> Vec<AppId> {
+        self.lock().keys().copied().collect()
     }
 
     /// Drops what is older than a day of apps that sleep.

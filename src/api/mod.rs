@@ -26,6 +26,7 @@ mod log_drains;
 mod log_sessions;
 mod paging;
 mod pipelines;
+mod prometheus;
 mod quota;
 mod reference;
 mod releases;
@@ -59,6 +60,7 @@ use crate::{
     dynos::Dynos,
     http::{Fault, authenticate_token, request_id},
     logs::{Logs, drains::Drains},
+    metrics::History,
     pipelines::Pipelines,
     plans::Plans,
     releases::Releases,
@@ -86,6 +88,7 @@ pub struct ApiParts {
     pub dynos: Dynos,
     pub logs: Logs,
     pub plans: Plans,
+    pub history: History,
     pub drains: Drains,
     /// The stack apps are built on, as clients see it.
     pub stack: String,
@@ -193,6 +196,7 @@ pub fn routes() -> Vec<Route> {
         log_drains::routes(),
         log_sessions::routes(),
         pipelines::routes(),
+        prometheus::routes(),
         quota::routes(),
         releases::routes(),
         slugs::routes(),

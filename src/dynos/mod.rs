@@ -360,6 +360,11 @@ impl Dynos {
         Ok(containers.into_iter().filter_map(|(id, name)| Some((name, *usages.get(&id)?))).collect())
     }
 
+    /// The points of all dynos.
+    pub fn meters(&self) -> Metrics {
+        self.context.metrics.clone()
+    }
+
     /// What the app's dynos used in the last `window` (24 hours are kept), a point a minute.
     pub fn metrics(&self, app: AppId, window: Duration) -> BTreeMap<DynoName, Vec<Point>> {
         self.context.metrics.points(app, window, self.context.parts.clock.now())

@@ -162,6 +162,7 @@ impl<'a> Exchange<'a> {
         let headers = &parts.headers;
         let record = Record {
             logs: visit.shard.logs.clone(),
+            traffic: visit.shard.traffic.clone(),
             route,
             method: parts.method.clone(),
             target: parts.uri.clone(),

@@ -31,6 +31,7 @@ use crate::{
     config::Config,
     dynos::Routes,
     logs::Logs,
+    metrics::Traffic,
     router::{
         host::Hosts,
         shard::{Crowd, Shared},
@@ -49,6 +50,8 @@ pub struct RouterParts {
     pub routes: Arc<Routes>,
     /// None writes no lines: so it is measured what they cost.
     pub logs: Option<Logs>,
+    /// None counts nothing.
+    pub traffic: Option<Traffic>,
     pub platform: Platform,
     /// For listeners that speak TLS.
     pub tls: Option<Arc<rustls::ServerConfig>>,
@@ -138,7 +141,7 @@ impl Router {
     /// # Errors
     /// A wrong `--trusted-proxy`, a TLS listener without a certificate, no more threads to be had.
     pub fn start(self, listeners: Vec<Listener>) -> Result<RunningRouter, RouterError> {
-        let RouterParts { config, clock, routes, logs, platform, tls, tasks } = self.parts;
+        let RouterParts { config, clock, routes, logs, traffic, platform, tls, tasks } = self.parts;
         if tls.is_none() && listeners.iter().any(|l| l.tls) {
             return Err(RouterError::NoCertificate);
         }
@@ -147,6 +150,7 @@ impl Router {
             limits: config.limits.clone(),
             clock,
             logs,
+            traffic,
             platform,
             hosts: Arc::new(Hosts::new(&config, routes)),
             trusted: Arc::new(trusted),

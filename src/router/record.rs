@@ -1,6 +1,10 @@
 //! The router's log line of one request to an app: written exactly once, when the record ends.
 
-use std::{fmt::Write, sync::Arc, time::Instant};
+use std::{
+    fmt::Write,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::{HeaderValue, Method, Uri};
 
@@ -8,11 +12,13 @@ use crate::{
     domain::ErrorCode,
     dynos::{Lease, Route},
     logs::Logs,
+    metrics::Traffic,
 };
 
 /// What happened to one request. Dropped without an ending it says that the client left (H27).
 pub struct Record {
     pub logs: Option<Logs>,
+    pub traffic: Option<Traffic>,
     pub route: Arc<Route>,
     pub method: Method,
     pub target: Uri,
@@ -52,16 +58,31 @@ impl Record {
         }
     }
 
+    fn ending(&self) -> Ending {
+        self.ending.unwrap_or(Ending::Failed(ErrorCode::H27, None))
+    }
+
+    /// The status the visitor got, or would have got.
+    fn told(&self) -> u16 {
+        match self.ending() {
+            Ending::Served => self.status,
+            Ending::Failed(ErrorCode::H26, _) if self.status != 0 => self.status,
+            Ending::Failed(code, _) => code.status(),
+        }
+    }
+
+    /// How long the dyno took, where one had the request; an upgrade lasts as long as people talk.
+    fn took(&self) -> Option<Duration> {
+        self.served.filter(|_| self.status != 101).map(|served| served.elapsed())
+    }
+
     /// The line, field by field as heroku.md 4.6 has it.
     fn line(&self) -> String {
-        let ending = self.ending.unwrap_or(Ending::Failed(ErrorCode::H27, None));
         let path = self.target.path_and_query().map_or("/", |p| p.as_str());
         let mut line = String::with_capacity(256 + path.len());
-        let status = match ending {
-            Ending::Served => {
-                line.push_str("at=info");
-                self.status
-            }
+        let ending = self.ending();
+        match ending {
+            Ending::Served => line.push_str("at=info"),
             Ending::Failed(code, cause) => {
                 line.push_str(match code {
                     ErrorCode::H18 => "sock=backend ",
@@ -75,9 +96,8 @@ impl Record {
                     Some(cause) => drop(write!(line, "\" cause=\"{cause}\"")),
                     None => line.push('"'),
                 }
-                if code == ErrorCode::H26 && self.status != 0 { self.status } else { code.status() }
             }
-        };
+        }
         line.push_str(" method=");
         line.push_str(self.method.as_str());
         line.push_str(" path=\"");
@@ -102,7 +122,7 @@ impl Record {
         {
             let _ = write!(line, "{}ms", served.elapsed().as_millis());
         }
-        let _ = write!(line, " status={status} bytes=");
+        let _ = write!(line, " status={} bytes=", self.told());
         if self.lease.is_some() {
             let _ = write!(line, "{}", self.bytes);
         }
@@ -132,6 +152,9 @@ impl Drop for Record {
     fn drop(&mut self) {
         if let Some(logs) = &self.logs {
             logs.platform(self.route.app, "router", self.line());
+        }
+        if let Some(traffic) = &self.traffic {
+            traffic.record(self.route.app, self.told(), self.took());
         }
     }
 }

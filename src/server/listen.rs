@@ -98,6 +98,7 @@ fn router(owners: &Owners, platform: Platform, tls: Arc<rustls::ServerConfig>) -
         clock: owners.clock.clone(),
         routes: owners.dynos.routes(),
         logs: Some(owners.logs.clone()),
+        traffic: Some(owners.history.traffic().clone()),
         platform,
         tls: Some(tls),
         tasks: owners.tasks.clone(),

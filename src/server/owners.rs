@@ -30,6 +30,7 @@ use crate::{
         Logs,
         drains::{Drains, DrainsParts},
     },
+    metrics::{History, Traffic},
     pipelines::{Pipelines, PipelinesParts},
     plans::{Overrides, Plans},
     releases::{Releases, ReleasesParts},
@@ -80,6 +81,7 @@ pub struct Owners {
     pub slugs: Slugs,
     pub plans: Plans,
     pub host: Host,
+    pub history: History,
     pub instance: String,
 }
 
@@ -130,6 +132,7 @@ impl Owners {
             plans: plans.clone(),
             instance: instance.as_str().into(),
         });
+        let history = History::new(Traffic::new(clock.clone()), dynos.meters(), reader.clone(), writer.clone(), clock.clone());
         let releases = Releases::new(ReleasesParts {
             reader: reader.clone(),
             writer: writer.clone(),
@@ -245,6 +248,7 @@ impl Owners {
             slugs,
             plans,
             host,
+            history,
             instance,
         }
     }
@@ -280,6 +284,15 @@ impl Owners {
             async move {
                 if let Err(error) = dynos.sample().await {
                     tracing::warn!(%error, "what dynos use is not known this time");
+                }
+            }
+        }));
+        let history = self.history.clone();
+        self.tasks.spawn(every(Duration::from_secs(60), Activator::new(), move || {
+            let history = history.clone();
+            async move {
+                if let Err(error) = history.keep().await {
+                    tracing::warn!(%error, "what apps did is not written down this time");
                 }
             }
         }));
@@ -361,6 +374,7 @@ impl Owners {
             dynos: self.dynos.clone(),
             logs: self.logs.clone(),
             drains: self.drains.clone(),
+            history: self.history.clone(),
             plans: self.plans.clone(),
             stack: self.config.stack_name(),
         }))

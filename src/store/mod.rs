@@ -36,6 +36,7 @@ mod slugs;
 pub mod sources;
 mod tokens;
 mod transfers;
+pub mod usage_slots;
 pub mod users;
 
 pub use open::{Reader, StoreError, Writer, open};

@@ -19,7 +19,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("github", "domain egress"),
     ("host", "domain config"),
     ("store", "domain"),
-    ("metrics", "domain"),
+    ("metrics", "domain clock store"),
     ("logs", "domain clock egress scheduler secrets store"),
     ("slugs", "domain engine"),
     ("accounts", "domain clock secrets store"),
@@ -38,12 +38,12 @@ const LAYERS: &[(&str, &str)] = &[
         "http",
         "domain clock config accounts addons apps connections github repositories builder domains dynos logs pipelines plans releases store secrets",
     ),
-    ("router", "domain clock config scheduler dynos logs"),
+    ("router", "domain clock config scheduler dynos logs metrics"),
     ("git_http", "domain config http accounts builder scheduler store"),
-    ("api", "domain clock config http accounts addons apps builder domains dynos logs pipelines plans releases store secrets slugs"),
+    ("api", "domain clock config http accounts addons apps builder domains dynos logs metrics pipelines plans releases store secrets slugs"),
     (
         "web",
-        "domain clock config egress http accounts addons apps connections github repositories builder domains dynos logs pipelines plans releases store secrets slugs",
+        "domain clock config egress http accounts addons apps connections github repositories builder domains dynos logs metrics pipelines plans releases store secrets slugs",
     ),
 ];
 

@@ -10,7 +10,7 @@ use siesta::{
     config::{Config, ServeOptions},
 };
 
-use super::server::{Server, request};
+use super::server::{Person, Server, request};
 
 #[tokio::test]
 async fn a_token_works_as_bearer_and_as_the_password_of_basic() {
@@ -225,4 +225,22 @@ fn the_shared_listener_knows_what_is_for_the_api() {
     assert!(is("/streams/log/x", &[host]) && is("/sources/x", &[host]));
     assert!(!is("/apps", &[host, ("cookie", "siesta=x"), ("accept", "text/html")]));
     assert!(!is("/sources", &[host]) && !is("/streams", &[host]));
+}
+
+#[tokio::test]
+async fn an_administrator_reads_the_numbers_of_all_apps_as_prometheus_does() {
+    let server = Server::start().await;
+    let ana = server.person("ana@example.org").await;
+    let app = server.app(&ana, "tienda").await;
+    server.deploy(&ana, &app).await;
+    server.house.owners.history.traffic().record(app.id, 503, None);
+    assert_eq!(server.get(&ana, "/metrics").await.status, 403);
+    let root = server.accounts.create_user("root@example.org", &"correct horse battery".into(), true).await.unwrap();
+    let (_, token) = server.accounts.create_token(root.id, "prometheus", None).await.unwrap();
+    let answer = server.get(&Person { user: root, token }, "/metrics").await;
+    assert_eq!((answer.status.as_u16(), answer.header("content-type").unwrap().starts_with("text/plain; version=0.0.4")), (200, true));
+    for line in ["siesta_apps 1", "siesta_app_awake{app=\"tienda\"} 1", "siesta_app_requests_total{app=\"tienda\",class=\"5xx\"} 1"] {
+        assert!(answer.text.lines().any(|found| found == line), "{line}: {}", answer.text);
+    }
+    server.stop().await;
 }

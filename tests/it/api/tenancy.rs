@@ -40,6 +40,7 @@ pub fn matrix() -> Vec<(Method, &'static str, Option<Value>, u16)> {
         (get.clone(), "/addon-services/{service}", None, 200),
         (get.clone(), "/addon-services/{service}/plans", None, 200),
         (get.clone(), "/addon-services/{service}/plans/{plan}", None, 200),
+        (get.clone(), "/metrics", None, 403),
         (get.clone(), "/addons", None, 200),
         (get.clone(), "/addons/{addon}", None, 404),
         (get.clone(), "/addons/{addon}/addon-attachments", None, 404),

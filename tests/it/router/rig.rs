@@ -82,6 +82,7 @@ impl Rig {
             clock,
             routes: Arc::new(routes),
             logs: Some(logs),
+            traffic: None,
             platform,
             tls,
             tasks: tasks.clone(),
