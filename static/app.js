@@ -89,6 +89,99 @@ function follow(list) {
   addEventListener("pagehide", () => source.close());
 }
 
+/** One cursor through all charts; the pointer or the arrow keys move it, the note says its numbers. */
+function chartCursor(charts) {
+  const note = document.querySelector("[data-cursor-note]");
+  const points = Number(charts.dataset.points);
+  const lines = charts.querySelectorAll("[data-cursor]");
+  const heads = [...document.querySelectorAll("#table thead th")].map((cell) => cell.textContent);
+  let here = points;
+  const show = (point) => {
+    here = Math.max(0, Math.min(points - 1, point));
+    for (const line of lines) {
+      for (const end of ["x1", "x2"]) line.setAttribute(end, `${((here + 0.5) / points) * 100}%`);
+      line.setAttribute("visibility", "visible");
+    }
+    const cells = document.querySelector(`#table tr[data-point="${here}"]`)?.cells;
+    const said = cells && [...cells].slice(1).map((cell, index) => `${heads[index + 1]} ${cell.textContent}`);
+    const at = cells && new Date(cells[0].firstElementChild.dateTime);
+    note.textContent = cells ? `${at.toLocaleString(document.documentElement.lang, { dateStyle: "short", timeStyle: "short" })} · ${said[0]} · ${said.slice(5).join(" · ")}` : "";
+  };
+  charts.addEventListener("pointermove", ({ clientX }) => {
+    const { left, width } = lines[0].ownerSVGElement.getBoundingClientRect();
+    show(Math.floor(((clientX - left) / width) * points));
+  });
+  charts.addEventListener("keydown", (event) => {
+    const to = { ArrowLeft: here - 1, ArrowRight: here + 1, Home: 0, End: points - 1 }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    show(to);
+  });
+}
+
+/** Ctrl or Cmd and K: goes to an app or a page by a few letters of its name. */
+function palette(dialog) {
+  const input = dialog.querySelector("input");
+  const list = dialog.querySelector("ul");
+  const opener = document.querySelector("[data-jump]");
+  let places, chosen;
+
+  const link = (word, href) => ({ word, href });
+  const load = async () => {
+    const page = new DOMParser().parseFromString(await (await fetch("/apps")).text(), "text/html");
+    const apps = [...page.querySelectorAll(".applist a.name")].map((a) => link(a.textContent.trim(), a.getAttribute("href")));
+    const here = document.querySelector(".title h1")?.textContent;
+    const tabs = [...document.querySelectorAll(".tabs a")].map((a) => link(`${here} / ${a.textContent.trim()}`, a.getAttribute("href")));
+    const { apps: all, new: create, account } = list.dataset;
+    return [...tabs, ...apps, link(all, "/apps"), link(create, "/new"), link(account, "/account")];
+  };
+  const choose = (index) => {
+    const items = [...list.children];
+    chosen = items.length ? (index + items.length) % items.length : -1;
+    items.forEach((item, at) => item.setAttribute("aria-selected", String(at === chosen)));
+    items[chosen]?.scrollIntoView({ block: "nearest" });
+    input.setAttribute("aria-activedescendant", items[chosen]?.id ?? "");
+  };
+  const show = () => {
+    const letters = input.value.trim().toLowerCase().split(/\s+/);
+    const found = places.filter(({ word }) => letters.every((part) => word.toLowerCase().includes(part))).slice(0, 12);
+    list.replaceChildren(
+      ...found.map(({ word, href }, at) => {
+        const item = document.createElement("li");
+        Object.assign(item, { id: `palette-${at}`, textContent: word });
+        item.setAttribute("role", "option");
+        item.addEventListener("click", () => location.assign(href));
+        item.dataset.href = href;
+        return item;
+      }),
+    );
+    choose(0);
+  };
+  const open = async () => {
+    places ??= await load();
+    input.value = "";
+    dialog.showModal();
+    show();
+  };
+
+  opener.hidden = false;
+  opener.addEventListener("click", open);
+  input.addEventListener("input", show);
+  dialog.addEventListener("click", ({ target }) => target === dialog && dialog.close());
+  addEventListener("keydown", (event) => {
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
+      event.preventDefault();
+      if (!dialog.open) open();
+    } else if (dialog.open && (event.key === "ArrowDown" || event.key === "ArrowUp")) {
+      event.preventDefault();
+      choose(chosen + (event.key === "ArrowDown" ? 1 : -1));
+    } else if (dialog.open && event.key === "Enter" && list.children[chosen]) {
+      event.preventDefault();
+      location.assign(list.children[chosen].dataset.href);
+    }
+  });
+}
+
 function enhance(root) {
   localiseTimes(root);
   offerCopies(root);
@@ -96,6 +189,8 @@ function enhance(root) {
 
 enhance(document);
 document.querySelectorAll("[data-tail]").forEach(follow);
+document.querySelectorAll(".charts").forEach(chartCursor);
+document.querySelectorAll("#palette").forEach(palette);
 document.addEventListener("htmx:after:swap", () => enhance(document));
 
 for (const event of ["click", "keydown"]) {

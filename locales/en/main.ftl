@@ -81,7 +81,7 @@ state-building = Building
 state-crashed = Crashed
 state-off = Off
 state-resting = Resting
-strip-label = Awake { $awake }, asleep { $asleep } in the last 24 hours
+strip-label = Awake { $awake }, asleep { $asleep } in the last { $whole }
 
 new-app = New app
 apps-empty = Your first app in three steps

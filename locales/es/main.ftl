@@ -81,7 +81,7 @@ state-building = Construyendo
 state-crashed = Caída
 state-off = Apagada
 state-resting = Descansando
-strip-label = Despierta { $awake }, dormida { $asleep } en las últimas 24 horas
+strip-label = Despierta { $awake }, dormida { $asleep } en las últimas { $whole }
 
 new-app = Nueva aplicación
 apps-empty = Tu primera aplicación en tres pasos

@@ -11,6 +11,7 @@ pub mod config_var;
 pub mod crash;
 pub mod cycle;
 pub mod dyno;
+pub mod dotenv;
 pub mod error_code;
 pub mod event;
 pub mod feature;

@@ -354,6 +354,7 @@ impl Owners {
             dynos: self.dynos.clone(),
             logs: self.logs.clone(),
             drains: self.drains.clone(),
+            history: self.history.clone(),
             plans: self.plans.clone(),
         })
     }

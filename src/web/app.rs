@@ -19,6 +19,7 @@ pub enum Tab {
     Overview,
     Resources,
     Deploy,
+    Metrics,
     Activity,
     Logs,
     /// Has no tab: it stands in the menu.
@@ -111,6 +112,7 @@ fn tabs(cx: &Cx, name: &str, here: Tab, role: Role) -> Vec<TabLink> {
         (Tab::Overview, "", cx.t("overview")),
         (Tab::Resources, "/resources", cx.t("resources")),
         (Tab::Deploy, "/deploy", cx.t("deploy")),
+        (Tab::Metrics, "/metrics", cx.t("metrics")),
         (Tab::Activity, "/activity", cx.t("activity")),
         (Tab::Access, "/access", cx.t("access")),
         (Tab::Settings, "/settings", cx.t("settings")),

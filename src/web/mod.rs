@@ -28,6 +28,7 @@ use crate::{
     dynos::Dynos,
     http::{Fault, authenticate_session, request_id, require_same_origin, security_headers},
     logs::{Logs, drains::Drains},
+    metrics::History,
     plans::Plans,
     releases::Releases,
     repositories::Repositories,
@@ -43,15 +44,18 @@ mod app;
 mod apps;
 mod assets;
 mod builds;
+mod chart;
 mod console;
 mod cx;
 mod drains;
+mod env;
 mod form;
 mod formation;
 mod front;
 mod github;
 mod lang;
 mod log;
+mod metrics;
 mod oops;
 mod overview;
 mod password;
@@ -61,6 +65,7 @@ mod say;
 mod settings;
 mod state;
 mod steps;
+mod why;
 
 pub use console::Consoles;
 
@@ -81,6 +86,7 @@ pub struct Web {
     pub logs: Logs,
     pub drains: Drains,
     pub consoles: Consoles,
+    pub history: History,
     /// The limits the pages tell of.
     pub plans: Plans,
 }
@@ -186,6 +192,7 @@ fn app_pages() -> Router<Web> {
         .route("/github/automatic/disable", post(repository::disable))
         .route("/github/deliveries", get(repository::deliveries))
         .route("/github/redeliver", post(repository::redeliver))
+        .route("/metrics", get(metrics::metrics))
         .route("/activity", get(activity::activity))
         .route("/rollback", post(activity::roll_back))
         .route("/logs", get(log::logs))
@@ -200,6 +207,7 @@ fn app_pages() -> Router<Web> {
         .route("/settings", get(settings::settings))
         .route("/rename", post(settings::rename))
         .route("/config", post(settings::set_var))
+        .route("/config/file", post(env::paste))
         .route("/config/remove", post(settings::remove_var))
         .route("/drains", post(drains::add))
         .route("/drains/remove", post(drains::remove))

@@ -16,10 +16,11 @@ use tokio_stream::wrappers::WatchStream;
 
 use crate::{
     apps::App,
-    domain::{ReleaseStatus, Timestamp, log_line::Source, release::Release},
+    domain::{DynoState, ReleaseStatus, Timestamp, log_line::Source, release::Release},
     dynos::{AppPhase, AppStatus, Caller},
     http::{AppAccess, Fault, Viewer},
     logs::Filter,
+    metrics::{Range, Usage},
     web::{
         Page, Web,
         activity::{Entry, feed},
@@ -31,6 +32,7 @@ use crate::{
         log::Tail,
         page,
         state::{self, Awake, Pill},
+        why::{Answer, answers},
     },
 };
 
@@ -54,6 +56,20 @@ struct OverviewPage {
     /// The last requests that kept it awake, and how many are open.
     callers: Vec<Caller>,
     open: usize,
+    answers: Vec<Answer>,
+    stats: Option<Stats>,
+}
+
+/// The last 24 hours in figures.
+struct Stats {
+    dynos_up: usize,
+    dynos: usize,
+    /// Of the largest dyno, now.
+    memory: Option<String>,
+    memory_limit: String,
+    requests: u64,
+    errors: u64,
+    p95: Option<String>,
 }
 
 /// The latest release with its build.
@@ -73,6 +89,7 @@ pub async fn overview(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Vie
     let blank = current.as_ref().is_none_or(|release| release.slug_id.is_none());
     let (callers, open) = web.dynos.kept_awake_by(app.id);
     let phase = status.as_ref().map(|status| status.phase);
+    let (events, builds) = (web.reader.events(app.id, 60).await?, web.reader.builds(app.id, 1).await?);
     let overview = OverviewPage {
         blank,
         asleep: phase == Some(AppPhase::Asleep),
@@ -87,6 +104,8 @@ pub async fn overview(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Vie
         feed: feed(&web, &cx, &app, 6).await?,
         callers,
         open,
+        answers: answers(&cx, status.as_ref(), &events, &builds),
+        stats: if blank { None } else { Some(stats(&web, &app, status.as_ref()).await?) },
         release: match current {
             Some(release) if !blank => Some(latest(&web, &cx, &app, release).await?),
             _ => None,
@@ -101,6 +120,22 @@ pub async fn overview(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Vie
 fn quota_warning(cx: &Cx, status: &AppStatus, now: &Timestamp) -> Option<String> {
     let until = status.quota.allow_until.filter(|_| status.quota_warning)?;
     Some(cx.t1("quota-warning-text", "left", lang::hours(until.since(*now))))
+}
+
+async fn stats(web: &Web, app: &App, status: Option<&AppStatus>) -> Result<Stats, Fault> {
+    let mut day = Usage::default();
+    web.history.of(app.id, Range::Day).await?.values().for_each(|usage| day.add(usage));
+    let dynos = status.map_or(&[][..], |status| &status.dynos);
+    let used = web.history.newest(app.id).iter().map(|(_, point)| point.used_bytes()).max();
+    Ok(Stats {
+        dynos_up: dynos.iter().filter(|dyno| dyno.state == DynoState::Up).count(),
+        dynos: dynos.len(),
+        memory: used.map(|bytes| lang::mebibytes(i64::try_from(bytes).unwrap_or(i64::MAX))),
+        memory_limit: lang::mebibytes(web.plans.of(app).memory_bytes),
+        requests: day.requests(),
+        errors: day.statuses[3].into(),
+        p95: day.times.percentile(0.95).map(|time| format!("{} ms", time.as_millis())),
+    })
 }
 
 fn resting(cx: &Cx, status: &AppStatus) -> Option<String> {

@@ -69,20 +69,21 @@ pub struct Tick {
 }
 
 impl Awake {
+    /// The picture in words.
+    pub fn spoken(cx: &Cx, awake: Duration, whole: Duration) -> String {
+        let values =
+            [("awake", &*lang::hours(awake)), ("asleep", &*lang::hours(whole.saturating_sub(awake))), ("whole", &*lang::hours(whole))];
+        cx.lang.with("strip-label", &values)
+    }
+
     fn of(cx: &Cx, plan: &Plan, spans: &[Span], used: Duration) -> Awake {
         let whole_quota = plan.quota_time().unwrap_or(plan.quota_window);
-        let (from, whole) = (cx.now - WINDOW, WINDOW.as_secs_f64());
-        let share = |span: Duration| span.as_secs_f64() / whole * 100.0;
-        let shown = spans.iter().map(|span| (span.from.max(from), span.to.unwrap_or(cx.now).min(cx.now))).filter(|(a, b)| b > a);
-        let bars = shown
-            .clone()
-            .map(|(a, b)| Bar { x: format!("{:.2}", share(a.since(from))), width: format!("{:.2}", share(b.since(a)).max(0.25)) })
-            .collect();
-        let awake: Duration = shown.map(|(a, b)| b.since(a)).sum();
+        let from = cx.now - WINDOW;
+        let (bars, awake) = bars(spans, from, WINDOW, cx.now);
         let tick = |hours: u32| from + Duration::from_secs(3600) * hours;
         Awake {
             bars,
-            label: cx.lang.with("strip-label", &[("awake", &lang::hours(awake)), ("asleep", &lang::hours(WINDOW.saturating_sub(awake)))]),
+            label: Awake::spoken(cx, awake, WINDOW),
             used: lang::hours(used),
             has_quota: plan.quota_time().is_some(),
             limit: lang::hours(whole_quota),
@@ -93,6 +94,17 @@ impl Awake {
             ticks: (0..24).step_by(4).map(|hours| Tick { at: tick(hours), text: lang::clock_time(tick(hours)) }).collect(),
         }
     }
+}
+
+/// The stretches awake of a window, in percent of it, and how long they are together.
+pub fn bars(spans: &[Span], from: Timestamp, whole: Duration, now: Timestamp) -> (Vec<Bar>, Duration) {
+    let share = |span: Duration| span.as_secs_f64() / whole.as_secs_f64() * 100.0;
+    let shown = spans.iter().map(|span| (span.from.max(from), span.to.unwrap_or(now).min(now))).filter(|(a, b)| b > a);
+    let bar = |(a, b): (Timestamp, Timestamp)| Bar {
+        x: format!("{:.2}", share(a.since(from))),
+        width: format!("{:.2}", share(b.since(a)).max(0.25)),
+    };
+    (shown.clone().map(bar).collect(), shown.map(|(a, b)| b.since(a)).sum())
 }
 
 /// The present state of an app, if it has a supervisor.

@@ -6,7 +6,8 @@ use http::{Method, StatusCode};
 use super::server::{PASSWORD, Server, Visitor, form};
 
 /// Every page of an app that answers to GET, and every address that changes one.
-const READS: [&str; 10] = [
+const READS: [&str; 11] = [
+    "/metrics",
     "",
     "/resources",
     "/deploy",
@@ -18,13 +19,14 @@ const READS: [&str; 10] = [
     "/settings",
     "/settings?reveal=1",
 ];
-const CHANGES: [(&str, &[(&str, &str)]); 25] = [
+const CHANGES: [(&str, &[(&str, &str)]); 26] = [
     ("/addons", &[("plan", "heroku-postgresql:mini")]),
     ("/addons/restore", &[("addon", "0198c0de-0000-7000-8000-000000000000")]),
     ("/addons/postgresql-x-1/rotate", &[]),
     ("/addons/postgresql-x-1/attach", &[("to", "tienda"), ("name", "")]),
     ("/addons/postgresql-x-1/detach", &[("attachment", "x")]),
     ("/addons/postgresql-x-1/destroy", &[("confirm", "tienda")]),
+    ("/config/file", &[("text", "A=b"), ("confirm", "1")]),
     ("/scale", &[("process", "web"), ("quantity", "0")]),
     ("/restart", &[]),
     ("/wake", &[]),
