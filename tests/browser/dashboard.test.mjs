@@ -1,11 +1,12 @@
 // The newcomer's path in a real browser, in both languages: in, create, deploy, open, asleep, awake,
-// a config var, delete. Screenshots go to $SIESTA_SCREENSHOTS when it is set.
+// a config var, delete. Every page on the way is looked at in both themes, wide and on a telephone: no
+// horizontal overflow, nothing axe-core objects to, no console error, no policy report. Screenshots go to $SIESTA_SCREENSHOTS when it is set.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { archiveOf, browse, overflowOnPhone, serve } from "./served.mjs";
+import { archiveOf, browse, inspect, serve } from "./served.mjs";
 
 const PASSWORD = "correct horse battery";
 let server;
@@ -18,7 +19,7 @@ after(() => server?.stop());
 /** The texts of a locale by key; only plain ones. */
 function texts(language) {
   const found = {};
-  for (const file of ["main", "app"]) {
+  for (const file of ["main", "app", "dashboard"]) {
     const lines = readFileSync(new URL(`../../locales/${language}/${file}.ftl`, import.meta.url), "utf8").split("\n");
     for (const line of lines) {
       const [key, ...rest] = line.split(" = ");
@@ -28,17 +29,11 @@ function texts(language) {
   return found;
 }
 
-async function shoot(page, name) {
-  if (!process.env.SIESTA_SCREENSHOTS) return;
-  const path = (kind) => join(process.env.SIESTA_SCREENSHOTS, `${name}-${kind}.png`);
-  await page.screenshot({ path: path("light"), fullPage: true, animations: "disabled" });
-  await page.emulateMedia({ colorScheme: "dark" });
-  await page.screenshot({ path: path("dark"), fullPage: true, animations: "disabled" });
-  await page.emulateMedia({ colorScheme: "light" });
-  await page.setViewportSize({ width: 360, height: 740 });
-  await page.screenshot({ path: path("phone"), fullPage: true, animations: "disabled" });
-  await page.setViewportSize({ width: 1440, height: 900 });
-}
+/** Where screenshots of a page go, if they are wanted. */
+const shots = (page, name) => async (kind) => {
+  const folder = process.env.SIESTA_SCREENSHOTS;
+  if (folder) await page.screenshot({ path: join(folder, `${name}-${kind}.png`), fullPage: kind.startsWith("phone"), animations: "disabled" });
+};
 
 for (const [language, locale, app, email] of [
   ["en", "en-US", "bookshop", "ana@example.org"],
@@ -49,8 +44,7 @@ for (const [language, locale, app, email] of [
     let browser, page, faults;
 
     const look = async (name) => {
-      await shoot(page, `${name}-${language}`);
-      assert.equal(await overflowOnPhone(page), "", `${name} is wider than a phone`);
+      faults.push(...(await inspect(page, shots(page, `${name}-${language}`))).map((text) => `${name}: ${text}`));
       assert.equal(await page.getAttribute("html", "lang"), language);
     };
     const go = (path) => page.goto(server.url + path);
@@ -146,6 +140,12 @@ for (const [language, locale, app, email] of [
       await look("activity");
       await go(`/apps/${app}/resources`);
       await look("resources");
+      await go(`/apps/${app}/metrics?range=24h`);
+      await page.getByText(t["metrics-table"]).click();
+      await page.locator(".charts").focus();
+      await page.keyboard.press("End");
+      await page.locator("[data-cursor-note]", { hasText: "200" }).or(page.locator("[data-cursor-note]:not(:empty)")).first().waitFor();
+      await look("metrics");
     });
 
     test("runs a console: commands, paste, a lost connection, an exit code", async () => {
@@ -199,12 +199,32 @@ for (const [language, locale, app, email] of [
       await go(`/apps/${app}/settings`);
       await page.getByLabel(t["var-name"], { exact: true }).fill("SHOP_NAME");
       await page.getByLabel(t["var-value"], { exact: true }).fill("Pixel & Co");
-      await page.getByRole("button", { name: t.add, exact: true }).click();
+      await page.locator("#vars").getByRole("button", { name: t.add, exact: true }).click();
       await page.locator(".notice.ok").waitFor({ timeout: 90_000 });
       assert.equal(await page.getByText("Pixel & Co").count(), 0, "masked until asked for");
       await page.getByRole("link", { name: t["reveal-vars"] }).click();
       await page.locator("textarea", { hasText: "Pixel & Co" }).waitFor();
       await look("settings");
+    });
+
+    test("jumps to a page by a few letters, with the keyboard alone", async () => {
+      await page.keyboard.press("Control+k");
+      await page.locator("#palette-list li").first().waitFor();
+      await look("palette");
+      await page.keyboard.type(`${app} ${t.metrics}`);
+      await page.locator("#palette-list li", { hasText: t.metrics }).waitFor();
+      await page.keyboard.press("Enter");
+      await page.waitForURL(`**/apps/${app}/metrics`);
+    });
+
+    test("takes config vars from a file, after showing them by name", async () => {
+      await go(`/apps/${app}/settings`);
+      await page.getByLabel(t["env-label"]).fill("SHOP_NAME='Pixel & Sons'\nDEBUG=0");
+      await page.getByRole("button", { name: t["env-look"] }).click();
+      await page.locator(".diff li", { hasText: "DEBUG" }).waitFor();
+      await look("env");
+      await page.getByRole("button", { name: t["env-save"] }).click();
+      await page.locator(".notice.ok").waitFor({ timeout: 90_000 });
     });
 
     test("makes a token and sees its sessions", async () => {

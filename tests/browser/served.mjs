@@ -1,6 +1,8 @@
 // A browser that reports everything that goes wrong, beside a real server.
 
 import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
 
 export { serve } from "../clients/server.mjs";
@@ -24,18 +26,48 @@ export async function browse(locale) {
   return { browser, context, page, faults };
 }
 
-/** How many pixels a page is wider than a small phone; leaves the wide view behind. */
-export async function overflowOnPhone(page) {
-  await page.setViewportSize({ width: 360, height: 740 });
-  const overflow = await page.evaluate(() => {
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const WIDE = { width: 1440, height: 900 };
+const PHONE = { width: 390, height: 844 };
+/** Narrower than any telephone of today; nothing may stick out here either. */
+const NARROW = { width: 360, height: 740 };
+
+/** Looks at a page in both themes, wide and on a telephone, and leaves the wide, light view behind.
+ *  `shot` is called with `wide-light`, `wide-dark`, `phone-light`, `phone-dark`. */
+export async function inspect(page, shot = async () => {}) {
+  const wrong = [];
+  for (const [name, size] of [["wide", WIDE], ["phone", PHONE]]) {
+    await page.setViewportSize(size);
+    for (const colorScheme of ["light", "dark"]) {
+      await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+      await page.evaluate(() => scrollTo(0, 0));
+      await shot(`${name}-${colorScheme}`);
+      wrong.push(...(await violations(page)).map((text) => `${name}, ${colorScheme}: ${text}`));
+    }
+    wrong.push(await overflow(page));
+  }
+  await page.setViewportSize(NARROW);
+  wrong.push(await overflow(page));
+  await page.emulateMedia({ colorScheme: "light", reducedMotion: "reduce" });
+  await page.setViewportSize(WIDE);
+  return wrong.filter(Boolean);
+}
+
+/** What axe-core objects to. */
+async function violations(page) {
+  if (!(await page.evaluate(() => "axe" in globalThis))) await page.evaluate(AXE);
+  const found = await page.evaluate(async () => (await axe.run(document, { resultTypes: ["violations"] })).violations);
+  return found.map(({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.html.slice(0, 160)} ${node.failureSummary.split("\n")[1] ?? ""}`).join(" | ")}`);
+}
+
+/** How many pixels a page is wider than its window, and the first element that sticks out. */
+const overflow = (page) =>
+  page.evaluate(() => {
     const wide = document.documentElement.scrollWidth - innerWidth;
     if (wide <= 0) return "";
     const culprit = [...document.querySelectorAll("body *")].find((element) => element.getBoundingClientRect().right > innerWidth + 1);
-    return `${wide} px: ${culprit?.outerHTML.slice(0, 120)}`;
+    return `${wide} px wider than ${innerWidth}: ${culprit?.outerHTML.slice(0, 120)}`;
   });
-  await page.setViewportSize({ width: 1440, height: 900 });
-  return overflow;
-}
 
 /** The folder of an example as an archive. */
 export function archiveOf(example) {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use siesta::metrics::Range;
+use siesta::{dynos::AppPhase, metrics::Range};
 
 use super::server::{Server, Visitor};
 
@@ -58,9 +58,12 @@ async fn the_overview_answers_why() {
     let blank = server.get(&ana, "/apps/tienda").await.text;
     assert!(blank.contains("Why is it not deployed?") && blank.contains("No code was sent to it yet."), "{blank}");
     server.deploy(&ana, &app).await;
+    let mut status = server.house.owners.dynos.status(app.id).unwrap();
+    status.wait_for(|status| status.phase == AppPhase::Awake).await.unwrap();
     let awake = server.get(&ana, "/apps/tienda").await.text;
     assert!(awake.contains("Why is it awake?") && awake.contains("A new release started it."), "{awake}");
     server.post(&ana, "/apps/tienda/scale", &[("process", "web"), ("quantity", "0")]).await;
+    status.wait_for(|status| status.phase == AppPhase::Off).await.unwrap();
     let off = Visitor { language: "es", ..ana };
     let page = server.get(&off, "/apps/tienda").await.text;
     assert!(page.contains("¿Por qué está apagada?") && page.contains("ana@example.org puso sus tipos de proceso a 0"), "{page}");
@@ -89,10 +92,10 @@ async fn config_vars_of_a_file_are_shown_by_name_before_they_are_saved() {
         assert!(diff.text.contains(part), "{part}: {}", diff.text);
     }
     let version = async || server.house.owners.reader.current_release(app.id).await.unwrap().unwrap().version.to_string();
-    assert_eq!(version().await, "v3", "nothing is saved yet");
+    assert_eq!(version().await, "v4", "nothing is saved yet");
     let saved = paste(&[("text", file), ("confirm", "1")]).await;
     assert_eq!((saved.status, saved.header("location")), (StatusCode::SEE_OTHER, "/apps/tienda/settings#vars"));
-    assert_eq!(version().await, "v4", "one release for all of them");
+    assert_eq!(version().await, "v5", "one release for all of them");
     let shown = server.get(&ana, "/apps/tienda/settings?reveal=1").await.text;
     assert!(shown.contains("geheim") && shown.contains(">2</textarea>"), "{shown}");
 
