@@ -188,6 +188,8 @@ pub struct Limits {
     pub archive_entries: u64,
     /// Slug, compressed (heroku.md 6.2).
     pub slug_bytes: u64,
+    /// A build that prints nothing for so long is stopped.
+    pub build_silence: Duration,
     /// CPU of a build container.
     pub build_nano_cpus: i64,
     /// One-off dynos at once.
@@ -232,6 +234,7 @@ impl Default for Limits {
             unpacked_bytes: 1024 * MIB,
             archive_entries: 100_000,
             slug_bytes: 500 * MIB,
+            build_silence: Duration::from_secs(10 * 60),
             build_nano_cpus: 1_000_000_000,
             one_offs: one_off::Limits { of_user: 3, of_server: 50 },
             attach_timeout: Duration::from_secs(30),

@@ -1,7 +1,7 @@
 //! The build container: code and cached dependencies go in, `/opt/siesta/build` runs, code and
 //! dependencies come out as files. Made anew for every build, thrown away after it (security.md SR5).
 
-use std::{collections::VecDeque, io, path::PathBuf, time::Duration};
+use std::{collections::VecDeque, io, path::PathBuf};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -21,8 +21,6 @@ use crate::{
 const SCRIPT: &str = "/opt/siesta/build";
 /// Where an operator's certificates lie in the container.
 const CA_PATH: &str = "opt/siesta/ca.pem";
-/// A build that prints nothing for so long is stopped.
-const SILENCE: Duration = Duration::from_secs(10 * 60);
 /// Lines kept for the diagnosis.
 const TAIL: usize = 200;
 /// A line that belongs to the platform, not to the user, begins with it.
@@ -212,11 +210,12 @@ async fn run_in(job: &Job<'_>, container: &ContainerId, log: &mut Log) -> Result
     let engine = &job.parts.engine;
     engine.start(container.clone()).await?;
     fail_point::reached("build.container_started");
+    let patience = job.parts.config.limits.build_silence;
     let mut lines = engine.logs(container.clone(), None).await?;
     let mut heard = Heard::default();
     loop {
-        match tokio::time::timeout(SILENCE, lines.next()).await {
-            Err(_) => return Err(BuildError::Silent(SILENCE.as_secs() / 60)),
+        match tokio::time::timeout(patience, lines.next()).await {
+            Err(_) => return Err(BuildError::Silent(patience.as_secs().div_ceil(60).max(1))),
             Ok(None) => break,
             Ok(Some(output)) => heard.line(&String::from_utf8_lossy(&output?.bytes), log),
         }
@@ -225,10 +224,10 @@ async fn run_in(job: &Job<'_>, container: &ContainerId, log: &mut Log) -> Result
     if exit.code != 0 {
         let memory = job.parts.plans.of(job.app).build_memory_bytes / (1024 * 1024);
         let sentence = match heard.error {
-            Some(sentence) => sentence,
-            None if exit.out_of_memory => {
+            _ if exit.out_of_memory => {
                 format!("The build needed more than its {memory} MB of memory. Install fewer or ready-made packages.")
             }
+            Some(sentence) => sentence,
             None => diagnose(heard.tail.make_contiguous(), job.plan.manager),
         };
         return Err(BuildError::Rejected(sentence));

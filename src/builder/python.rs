@@ -266,6 +266,9 @@ fn read_requirements(tree: &SourceTree, path: &str, packages: &mut Packages, abo
     if packages.inputs.insert(path.to_owned(), content.clone()).is_some() || above.len() >= MAX_INCLUDES {
         return Ok(());
     }
+    if content.starts_with(&[0xff, 0xfe]) || content.starts_with(&[0xfe, 0xff]) {
+        return Err(Rejection(format!("{path} is stored as UTF-16, as PowerShell's `>` writes it. Save it as UTF-8 and deploy again.")));
+    }
     let text = tree.text(path).unwrap_or_default().replace("\\\r\n", " ").replace("\\\n", " ");
     above.push(path.to_owned());
     for line in text.lines() {

@@ -13,7 +13,10 @@ use siesta::{
 
 use crate::{
     engine_contract::{bytes, tar_of},
-    support::yard::{Yard, succeeded},
+    support::{
+        house,
+        yard::{Yard, succeeded},
+    },
 };
 
 const FLAGS: [&str; 4] = ["--stack-run", "siesta/run:1", "--stack-build", "siesta/build:1"];
@@ -134,6 +137,33 @@ async fn a_build_over_its_time_is_stopped() {
     let (build, _) = yard.deploy(app.id, flask("1")).await;
     assert_eq!(build.error.as_deref(), Some("The build took longer than 1 minutes and was stopped."));
     assert!(bench.engine.list().await.expect("a list").is_empty());
+    yard.stop().await;
+}
+
+#[tokio::test]
+async fn a_build_that_says_nothing_for_too_long_is_stopped() {
+    let bench = Bench::new();
+    bench.builds(Script::default().says("-----> working"));
+    let mut config = house::config(bench.data.path(), &FLAGS);
+    config.limits.build_silence = Duration::from_millis(300);
+    let yard = Yard::over(Arc::new(bench.engine.clone()), "test", config, Plan::free()).await;
+    let app = yard.app("shop").await;
+    let (build, output) = yard.deploy(app.id, flask("1")).await;
+    assert_eq!(build.error.as_deref(), Some("The build printed nothing for 1 minutes and was stopped."));
+    assert!(output.contains("-----> working"), "{output}");
+    assert!(bench.engine.list().await.expect("a list").is_empty());
+    yard.stop().await;
+}
+
+#[tokio::test]
+async fn requirements_in_utf_16_are_named_as_what_they_are() {
+    let bench = Bench::new();
+    let yard = bench.yard().await;
+    let app = yard.app("shop").await;
+    let utf16: Vec<u8> = [0xff, 0xfe].into_iter().chain("flask\n".encode_utf16().flat_map(u16::to_le_bytes)).collect();
+    let (build, _) = yard.deploy(app.id, tar_of(&[("requirements.txt", &utf16), ("Procfile", b"web: x")])).await;
+    let error = build.error.unwrap_or_default();
+    assert!(error.starts_with("requirements.txt is stored as UTF-16"), "{error}");
     yard.stop().await;
 }
 

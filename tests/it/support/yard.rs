@@ -11,6 +11,7 @@ use siesta::{
     apps::Apps,
     builder::{Build, BuildSource, Builder, OutputItem},
     clock::SystemClock,
+    config::Config,
     domain::{AppId, BuildId, BuildStatus, Plan, SourceId, app::App, user::Actor},
     dynos::{Dynos, Entry},
     engine::Engine,
@@ -42,12 +43,18 @@ pub struct Yard {
 impl Yard {
     /// Opens the data folder as a server does at its start. `flags` are those of `siesta serve`.
     pub async fn open(engine: Arc<dyn Engine>, instance: &str, data: &Path, flags: &[&str], plan: Plan) -> Yard {
-        let ground = house::ground(house::config(data, flags), Arc::new(SystemClock), engine, instance).await;
+        Yard::over(engine, instance, house::config(data, flags), plan).await
+    }
+
+    /// The same with settings that are no flags.
+    pub async fn over(engine: Arc<dyn Engine>, instance: &str, config: Config, plan: Plan) -> Yard {
+        let data = config.options.data_dir.clone();
+        let ground = house::ground(config, Arc::new(SystemClock), engine, instance).await;
         ground.writer.save_plan(&plan, ground.clock.now()).await.expect("a plan");
         let owners = Owners::new(ground);
         let user = owners.accounts.system_user().await.expect("a user");
         owners.start().await.expect("a start");
-        Yard::of(&owners, Actor { id: user.id, email: user.email }, data)
+        Yard::of(&owners, Actor { id: user.id, email: user.email }, &data)
     }
 
     /// The yard of owners that were started already.
