@@ -3,14 +3,14 @@
 
 use std::{panic::AssertUnwindSafe, path::Path, sync::Arc};
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, TryStreamExt};
 use siesta::{
     domain::{BuildStatus, Plan},
-    engine::{Engine, docker::Docker, spec::NetworkRange},
-    slugs,
+    engine::{Engine, ImageRef, docker::Docker, spec::NetworkRange},
+    slugs::{self, SlugError, Slugs},
 };
 
-use super::tiny::socket;
+use super::tiny::{socket, tiny_copy};
 use crate::{
     engine_contract::tar_of,
     support::yard::{Yard, succeeded},
@@ -159,4 +159,25 @@ async fn hooks_run_with_config_vars_and_a_cancel_kills_them() {
         assert!(engine.list().await.expect("a list").is_empty(), "its container is gone");
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_stack_image_that_docker_lost_comes_back_from_its_copy() {
+    let instance = format!("t{:08x}", rand::random::<u32>());
+    let engine = Arc::new(Docker::connect(Path::new(&socket()), &instance).expect("a Docker socket"));
+    let data = tempfile::tempdir().expect("a folder");
+    let image = ImageRef(format!("siesta/test-stack:{instance}"));
+    let chunks: Vec<bytes::Bytes> = tiny_copy(&image).try_collect().await.expect("an archive");
+    let copy = data.path().join("stack").join(format!("test-stack-{instance}.tar.zst"));
+    std::fs::create_dir(data.path().join("stack")).expect("a folder");
+    std::fs::write(&copy, zstd::encode_all(&chunks.concat()[..], 1).expect("compressed")).expect("a copy");
+    let slugs = Slugs::new(data.path().to_owned(), engine.clone(), &instance);
+    for _ in 0..2 {
+        slugs.ensure_stack(&image).await.expect("loaded");
+        assert!(engine.has_image(image.clone()).await.expect("asked"));
+        engine.remove_image(image.clone()).await.expect("removed");
+        assert!(!engine.has_image(image.clone()).await.expect("asked"));
+    }
+    std::fs::remove_file(copy).expect("removed");
+    assert!(matches!(slugs.ensure_stack(&image).await, Err(SlugError::NoStack(_))));
 }
