@@ -17,6 +17,7 @@ pub mod event;
 pub mod feature;
 pub mod formation;
 pub mod git;
+pub mod hint;
 pub mod hostname;
 pub mod id;
 pub mod log_line;

@@ -31,6 +31,7 @@ use crate::{
         Page, Web, ansi,
         app::{Head, Seen, Tab},
         cx::Cx,
+        hint::HintView,
         lang,
         log::last_event_id,
         page,
@@ -65,6 +66,7 @@ struct BuildPage {
     build: BuildView,
     /// Some for a build of a commit.
     git: Option<GitView>,
+    hint: Option<HintView>,
     lines: Vec<ansi::Markup>,
     /// The byte behind the last line shown.
     next: u64,
@@ -254,8 +256,9 @@ pub async fn build_page(State(web): State<Web>, cx: Cx, BuildAccess { app, build
     // The log may have ended while it was read.
     let build = web.reader.build(build.id).await?.unwrap_or(build);
     let git = web.reader.git_build(build.id).await?.map(|git| GitView::of(&cx, &build, &git));
+    let hint = if build.status.is_finished() { HintView::of_build(&web, &cx, &build, &output).await? } else { None };
     let build = BuildView::of(&cx, &build);
-    Ok(page(StatusCode::OK, &BuildPage { cx, head, build, git, lines: lines(&output), next }))
+    Ok(page(StatusCode::OK, &BuildPage { cx, head, build, git, hint, lines: lines(&output), next }))
 }
 
 /// What a build has written until now, and the offset behind it.

@@ -23,6 +23,7 @@ use crate::{
         Page, Web, ansi,
         app::{Head, Seen, Tab},
         cx::Cx,
+        hint::HintView,
         oops::encode,
         page,
     },
@@ -36,6 +37,7 @@ const SHOWN: usize = 500;
 struct LogsPage {
     cx: Cx,
     head: Head,
+    hint: Option<HintView>,
     tail: Tail,
     choices: Vec<String>,
     wanted: Wanted,
@@ -143,7 +145,8 @@ impl Wanted {
 }
 
 pub async fn logs(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Viewer, Query(wanted): Query<Wanted>) -> Page {
-    let Seen { head, .. } = Head::see(&web, &cx, &app, Tab::Logs).await?;
+    let Seen { head, status, .. } = Head::see(&web, &cx, &app, Tab::Logs).await?;
+    let hint = HintView::of_app(&web, &cx, &app, status.map(|status| status.phase)).await?;
     let mut choices: Vec<String> = web.dynos.formation(app.id).await?.into_iter().map(|row| row.process_type.to_string()).collect();
     choices.extend(["router".to_owned(), "api".to_owned()]);
     let filter = wanted.filter();
@@ -151,7 +154,7 @@ pub async fn logs(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Viewer,
     let count = if filter.text.is_some() { KEPT_LINES } else { SHOWN };
     let tail = Tail::load(&web, &app, &filter, count).await?;
     let file = format!("/apps/{}/logs/download{}", app.name, query(&filter));
-    Ok(page(StatusCode::OK, &LogsPage { cx, head, tail, choices, wanted, file }))
+    Ok(page(StatusCode::OK, &LogsPage { cx, head, hint, tail, choices, wanted, file }))
 }
 
 /// `GET /apps/{app}/logs/download`: all that is kept and matches, as the command line shows it.

@@ -53,6 +53,7 @@ mod form;
 mod formation;
 mod front;
 mod github;
+mod hint;
 mod lang;
 mod log;
 mod metrics;

@@ -11,6 +11,7 @@ mod drains;
 mod dynos;
 mod engine_contract;
 mod github;
+mod hints;
 mod host;
 mod plans;
 mod quota;

@@ -1,9 +1,13 @@
 //! What the pages say, in both languages, and what their forms do.
 
 use http::{Method, StatusCode};
-use siesta::domain::{LogLine, log_line::Source};
+use siesta::{
+    domain::{LogLine, log_line::Source},
+    engine::fake::Script,
+};
 
 use super::server::{Answer, Server, Visitor, form};
+use crate::{engine_contract::tar_of, support::yard::Yard};
 
 /// The text a reader sees: tags, scripts and the icons left out, one line a piece.
 fn seen(answer: &Answer) -> String {
@@ -186,5 +190,22 @@ async fn an_upload_without_an_archive_is_refused_in_place() {
     assert!(answer.text.contains("No archive was chosen"));
     let foreign = server.request(&ana, Method::POST, "/apps/tienda/deploy").header("sec-fetch-site", "cross-site");
     assert_eq!(server.send(form(foreign, &[])).await.status, StatusCode::FORBIDDEN);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_failed_build_says_in_the_reader_s_language_what_to_do() {
+    let (server, mut ana) = Server::claimed().await;
+    let app = server.app(&ana, "tienda").await;
+    let line = "Because flaskk was not found in the package registry and you require flaskk";
+    server.house.engine.on("/opt/siesta/build", Script::exits(1).says(&format!("       {line}")));
+    let yard = Yard::of(&server.house.owners, ana.actor.clone().unwrap(), std::path::Path::new(""));
+    let (build, _) = yard.deploy(app.id, tar_of(&[("requirements.txt", b"flaskk")])).await;
+    for (language, words) in [("en", "There is no package named"), ("es", "No existe ningún paquete llamado")] {
+        ana.language = language;
+        let answer = server.get(&ana, &format!("/apps/tienda/builds/{}", build.id)).await;
+        assert!(answer.text.contains(words), "{}", answer.text);
+        assert!(answer.text.contains(&format!("<code>{line}</code>")), "the line is quoted below");
+    }
     server.stop().await;
 }
