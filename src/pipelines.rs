@@ -149,7 +149,7 @@ impl Pipelines {
         let label = format!("{from} {} {}", release.version, slug.commit.as_deref().unwrap_or_default());
         let (me, by, id, on_their_way) = (self.clone(), by.clone(), promotion.id, rows.clone());
         self.parts.tasks.spawn(async move {
-            if let Err(error) = me.deliver(id, on_their_way, &slug, label.trim(), &by).await {
+            if let Err(error) = me.deliver((id, on_their_way), &slug, label.trim(), &by).await {
                 tracing::error!(promotion = %id, %error, "a promotion could not be brought to its end");
             }
         });
@@ -158,8 +158,7 @@ impl Pipelines {
 
     async fn deliver(
         &self,
-        promotion: PromotionId,
-        targets: Vec<PromotionTarget>,
+        (promotion, targets): (PromotionId, Vec<PromotionTarget>),
         slug: &Slug,
         label: &str,
         by: &Actor,

@@ -159,18 +159,17 @@ impl Releases {
         by: &Actor,
         lines: Option<mpsc::Sender<String>>,
     ) -> Result<Release, ReleaseError> {
-        self.put_live(app, slug, (Cause::Deploy(label.to_owned()), label), by, lines).await
+        self.put_live((app, slug), (Cause::Deploy(label.to_owned()), label), by, lines).await
     }
 
     /// The same with a slug that another app ran: `Promote tienda-staging v12 1a2b3c4d`.
     pub async fn promote(&self, app: AppId, slug: Slug, from: &str, by: &Actor) -> Result<Release, ReleaseError> {
-        self.put_live(app, slug, (Cause::Promote(from.to_owned()), from), by, None).await
+        self.put_live((app, slug), (Cause::Promote(from.to_owned()), from), by, None).await
     }
 
     async fn put_live(
         &self,
-        app: AppId,
-        slug: Slug,
+        (app, slug): (AppId, Slug),
         (cause, label): (Cause, &str),
         by: &Actor,
         lines: Option<mpsc::Sender<String>>,

@@ -28,10 +28,9 @@ impl Supervisor {
         if before.memory_bytes != self.plan.memory_bytes && self.dynos.values().any(|dyno| !dyno.stopping()) {
             let megabytes = self.plan.megabytes();
             self.context.parts.logs.api(self.id(), format!("Dynos restart with {megabytes} MB of memory each"));
-            match self.restart(&Which::All).await {
-                Err(DynoError::Store(error)) => return Err(error),
-                // All types are those of the formation itself.
-                Ok(()) | Err(_) => {}
+            // All types are those of the formation itself: nothing else can be wrong.
+            if let Err(DynoError::Store(error)) = self.restart(&Which::All).await {
+                return Err(error);
             }
         }
         Ok(())

@@ -111,6 +111,7 @@ impl Ground {
 
 impl Owners {
     /// Puts them together; nothing runs yet.
+    #[expect(clippy::too_many_lines, reason = "one list in the order of what needs what; nothing is decided in it")]
     pub fn new(ground: Ground) -> Owners {
         let Ground { config, clock, tasks, reader, writer, engine, keys, egress, github, logs, instance } = ground;
         let seconds = |given: Option<f64>| given.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.1, 31_536_000.0)));

@@ -31,19 +31,19 @@ use crate::{
 
 /// What happened to an add-on: icon, class and text of its entry in the feed.
 pub fn told(cx: &Cx, did: &str, addon: &str, name: &str) -> (&'static str, &'static str, String) {
-    let with = |text: &dyn Fn(&[(&'static str, &str)]) -> String| text(&[("addon", addon), ("name", name)]);
-    let lang = cx.lang;
-    match did {
-        "attach" => ("database", "ok", with(&|values| lang.with("did-addon-attach", values))),
-        "detach" => ("database", "", with(&|values| lang.with("did-addon-detach", values))),
-        "rotate" => ("key-round", "", cx.t1("did-addon-rotate", "addon", addon)),
-        "reset" => ("database", "bad", cx.t1("did-addon-reset", "addon", addon)),
-        "destroy" => ("trash-2", "", cx.t1("did-addon-destroy", "addon", addon)),
-        "near" => ("database", "bad", with(&|values| lang.with("did-addon-near", values))),
-        "over" => ("database", "bad", with(&|values| lang.with("did-addon-over", values))),
-        "locked" => ("database", "bad", with(&|values| lang.with("did-addon-locked", values))),
-        _ => ("database", "ok", with(&|values| lang.with("did-addon-free", values))),
-    }
+    let values = [("addon", addon), ("name", name)];
+    let (icon, class, key) = match did {
+        "attach" => ("database", "ok", "did-addon-attach"),
+        "detach" => ("database", "", "did-addon-detach"),
+        "rotate" => ("key-round", "", "did-addon-rotate"),
+        "reset" => ("database", "bad", "did-addon-reset"),
+        "destroy" => ("trash-2", "", "did-addon-destroy"),
+        "near" => ("database", "bad", "did-addon-near"),
+        "over" => ("database", "bad", "did-addon-over"),
+        "locked" => ("database", "bad", "did-addon-locked"),
+        _ => ("database", "ok", "did-addon-free"),
+    };
+    (icon, class, cx.lang.with(key, &values))
 }
 
 #[derive(Deserialize, Default)]

@@ -40,7 +40,10 @@ const LAYERS: &[(&str, &str)] = &[
     ),
     ("router", "domain clock config scheduler dynos logs metrics"),
     ("git_http", "domain config http accounts builder scheduler store"),
-    ("api", "domain clock config http accounts addons apps builder domains dynos logs metrics pipelines plans releases store secrets slugs"),
+    (
+        "api",
+        "domain clock config http accounts addons apps builder domains dynos logs metrics pipelines plans releases store secrets slugs",
+    ),
     (
         "web",
         "domain clock config egress http accounts addons apps connections github repositories builder domains dynos logs metrics pipelines plans releases store secrets slugs",

@@ -32,12 +32,15 @@ enum Place {
     Parked(Box<OneOff>),
 }
 
-/// All of them, by the hash of their secret. Cheap to clone.
+/// By the hash of its secret.
+type Places = HashMap<Vec<u8>, (Owner, Place)>;
+
+/// All of them. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Consoles(Arc<Mutex<HashMap<Vec<u8>, (Owner, Place)>>>);
+pub struct Consoles(Arc<Mutex<Places>>);
 
 impl Consoles {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Vec<u8>, (Owner, Place)>> {
+    fn lock(&self) -> MutexGuard<'_, Places> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -88,7 +88,8 @@ async fn listen(up: &mut SplitStream<WebSocket>, input: &mut ByteSink, leash: &L
     while let Some(Ok(message)) = up.next().await {
         match message {
             Message::Binary(bytes) => {
-                if input.write_all(&bytes).await.is_err() || input.flush().await.is_err() {
+                let taken = input.write_all(&bytes).await.is_ok() && input.flush().await.is_ok();
+                if !taken {
                     // It has ended: the other half says so.
                     return std::future::pending().await;
                 }

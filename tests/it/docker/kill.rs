@@ -146,7 +146,9 @@ async fn killed_at_random_moments_releases_wakes_and_scales_are_neither_lost_nor
         let moment = Duration::from_millis(random.random_range(0..2_500));
         let work = async {
             match round % 3 {
-                0 => drop(served.api("PATCH", "/apps/sobrevive/config-vars", &token).json(&json!({ "ROUND": round.to_string() })).send().await),
+                0 => drop(
+                    served.api("PATCH", "/apps/sobrevive/config-vars", &token).json(&json!({ "ROUND": round.to_string() })).send().await,
+                ),
                 1 => drop(served.app("sobrevive", "/").send().await),
                 _ => {
                     for quantity in [0, 1] {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::TryStreamExt;
 use siesta::{
     domain::{ProcessType, app::App, one_off::Fault},
     dynos::{DynoError, OneOff, RunOrder, Streams, TerminalSize},
@@ -193,8 +193,7 @@ async fn after_a_restart_of_the_server_detached_ones_go_on_and_attached_ones_end
     let world = machine.serve().await;
     let app = sleeper(&world, "tienda").await;
     let dyno = world.dynos.run_detached(app.id, order(&world, "sleep 1000")).await.expect("it runs");
-    let mut one_off = attached(&world, &app, "bash").await;
-    let _ = one_off.output.next();
+    let one_off = attached(&world, &app, "bash").await;
     world.until_running(2).await;
     world.stop().await;
     let world = machine.serve().await;

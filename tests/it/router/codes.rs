@@ -207,7 +207,7 @@ async fn a_request_lost_with_a_kept_connection_is_sent_once_more_if_that_is_safe
     let mut rig = Rig::new().await;
     let count = AtomicUsize::new(0);
     // Answers the first request of all, then closes on the second of each connection.
-    let dyno = rig.dyno(move |_| if count.fetch_add(1, Ordering::SeqCst) % 2 == 0 { ok("x") } else { Vec::new() }).await;
+    let dyno = rig.dyno(move |_| if count.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) { ok("x") } else { Vec::new() }).await;
     // One client, so that one thread and its kept connections serve it.
     let mut client = rig.client().await;
     for (path, seen, connections) in [("/", 1, 1), ("/again", 3, 2)] {

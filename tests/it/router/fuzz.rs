@@ -90,7 +90,7 @@ fn case(dice: &mut Dice, number: usize) -> Vec<u8> {
 }
 
 /// What a reader that allows no doubt finds: first lines and bodies, up to the first doubt.
-fn strict(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
+fn strict(bytes: &[u8]) -> Vec<Seen> {
     let (mut found, mut rest) = (Vec::new(), bytes);
     while let Some((request, after)) = one(rest) {
         found.push(request);
@@ -106,7 +106,9 @@ fn line(bytes: &[u8]) -> Option<(&str, &[u8])> {
     (!line.contains('\r')).then_some((line, &bytes[end + 1..]))
 }
 
-type Found<'a> = ((String, Vec<u8>), &'a [u8]);
+/// A request: its first line and its body.
+type Seen = (String, Vec<u8>);
+type Found<'a> = (Seen, &'a [u8]);
 
 fn one(bytes: &[u8]) -> Option<Found<'_>> {
     let (mut first, mut rest) = line(bytes)?;
@@ -174,7 +176,7 @@ async fn a_dyno_sees_what_a_strict_reader_finds_and_nothing_else() {
     });
     let answered: Vec<usize> = stream::iter(sent).buffered(AT_ONCE).collect().await;
     rig.emptied().await;
-    let mut seen: HashMap<usize, Vec<(String, Vec<u8>)>> = HashMap::new();
+    let mut seen: HashMap<usize, Vec<Seen>> = HashMap::new();
     for request in dyno.seen.lock().unwrap().iter() {
         let first = request.head.lines().next().unwrap().to_owned();
         let number = first.split("/c").nth(1).and_then(|rest| rest.split('/').next()?.parse().ok());
@@ -185,8 +187,7 @@ async fn a_dyno_sees_what_a_strict_reader_finds_and_nothing_else() {
     for (number, bytes) in cases.iter().enumerate() {
         let seen = seen.remove(&number).unwrap_or_default();
         let meant = strict(bytes);
-        let like =
-            |((first, body), (line, content)): (&(String, Vec<u8>), &(String, Vec<u8>))| target(first) == target(line) && body == content;
+        let like = |(got, wanted): (&Seen, &Seen)| target(&got.0) == target(&wanted.0) && got.1 == wanted.1;
         // A request that was seen has an answer, unless a doubt behind it ended the connection first.
         let fine = seen.len() <= meant.len() && seen.iter().zip(&meant).all(like) && seen.len() <= answered[number].max(1);
         if !fine {
