@@ -99,6 +99,10 @@ struct Checked {
 
 /// Reads a delivery of this event. Err: it is not JSON of that kind.
 pub fn parse(event: &str, body: &[u8]) -> Result<Said, String> {
+    // Serde would read a list as the fields in their order.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err("The delivery is not what GitHub sends: it is not a JSON object.".to_owned());
+    }
     let payload: Payload = serde_json::from_slice(body).map_err(|error| format!("The delivery is not what GitHub sends: {error}"))?;
     let checked = [&payload.check_suite, &payload.check_run].into_iter().flatten().map(|check| check.head_sha.clone()).next();
     let what = match event {

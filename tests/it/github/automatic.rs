@@ -277,9 +277,9 @@ async fn the_repository_s_page_is_told_of_every_build() {
     running(&scene).await;
     repositories.report().await;
     assert_eq!(states(), [(true, ReportState::Building)]);
-    github.fail_with(Some(GitHostError::Unreachable("down".to_owned())));
     scene.latch.open();
     finished(&scene).await;
+    github.fail_with(Some(GitHostError::Unreachable("down".to_owned())));
     repositories.report().await;
     github.fail_with(None);
     repositories.report().await;
