@@ -1,4 +1,4 @@
-// Runs the official CLI as a person does: a home folder of its own, the variables `siesta proxy` prints.
+// Runs the official CLI as a person does: a home folder of its own, the variables that docs/heroku-cli.md names.
 
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";

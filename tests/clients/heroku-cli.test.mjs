@@ -131,8 +131,8 @@ heroku auth:whoami                                # must print your address
 \`\`\`
 
 The CLI accepts another host only on loopback. Newer versions answer anything else with a warning and go on
-**against Heroku, with your key**: check with \`heroku auth:whoami\`. From another machine open a door first with
-\`siesta proxy\`, which also prints these lines.
+**against Heroku, with your key**: check with \`heroku auth:whoami\`. From another machine open a door first:
+\`ssh -L 8080:localhost:8080 -L 8443:localhost:8443 SERVER\`.
 
 ## What it does
 
