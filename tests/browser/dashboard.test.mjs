@@ -172,7 +172,7 @@ for (const [language, locale, app, email] of [
       await rows.filter({ hasText: "42000" }).waitFor({ timeout: 30_000 });
       await page.setViewportSize({ width: 900, height: 800 });
       await page.keyboard.type("stty size\n");
-      await page.waitForFunction(() => /\b\d+ \d+\b/.test(document.querySelector(".xterm-rows").textContent), undefined, { timeout: 30_000 });
+      await page.waitForFunction(() => /stty size\s*\d+\s+\d+/.test(document.querySelector(".xterm-rows").textContent), undefined, { timeout: 30_000 });
       await page.setViewportSize({ width: 1440, height: 900 });
       await page.evaluate(() => window.sockets.at(-1).close(4000));
       await page.waitForFunction(() => window.sockets.length === 2 && window.sockets[1].readyState === 1, undefined, { timeout: 30_000 });

@@ -53,6 +53,14 @@ export async function inspect(page, shot = async () => {}) {
   return wrong.filter(Boolean);
 }
 
+/** Whether a page is wider than a small telephone; leaves the wide view behind. */
+export async function overflowOnPhone(page) {
+  await page.setViewportSize(NARROW);
+  const wrong = await overflow(page);
+  await page.setViewportSize(WIDE);
+  return wrong;
+}
+
 /** What axe-core objects to. */
 async function violations(page) {
   if (!(await page.evaluate(() => "axe" in globalThis))) await page.evaluate(AXE);
