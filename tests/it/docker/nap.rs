@@ -51,7 +51,7 @@ async fn a_napping_app_gives_its_memory_back_and_its_sync_worker_answers_long_af
     // The dynos of the release before are on their way out until this one is up.
     let releases = async || served.get("/apps/tiendavideojuegos/releases", &token).await;
     let all_up =
-        |all: &serde_json::Value| all.as_array().is_some_and(|all| all.len() == 3 && all.iter().all(|one| one["status"] == "succeeded"));
+        |all: &serde_json::Value| all.as_array().is_some_and(|all| all.len() == 4 && all.iter().all(|one| one["status"] == "succeeded"));
     served.until(LONG, releases, all_up).await;
     assert_eq!(served.app("tiendavideojuegos", "/salud").send().await.unwrap().status(), 200);
 
