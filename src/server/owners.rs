@@ -273,69 +273,39 @@ impl Owners {
 
     /// The one list of periodic tasks. Work that belongs to one app's supervisor or one build is not here.
     pub fn tick(&self) {
-        self.follow_repositories();
-        let dynos = self.dynos.clone();
-        self.tasks.spawn(every(Duration::from_secs(1), Activator::new(), move || {
-            dynos.sweep();
-            std::future::ready(())
-        }));
-        let dynos = self.dynos.clone();
-        self.tasks.spawn(every(Duration::from_secs(20), Activator::new(), move || {
-            let dynos = dynos.clone();
-            async move {
-                if let Err(error) = dynos.sample().await {
-                    tracing::warn!(%error, "what dynos use is not known this time");
-                }
+        let (seconds, nobody) = (Duration::from_secs, Activator::new);
+        self.repeat(repositories::EVERY, self.repositories.wake(), &self.repositories, |all| async move { all.look().await });
+        self.tasks.spawn(self.repositories.clone().report_on());
+        self.repeat(seconds(1), nobody(), &self.dynos, |dynos| async move { dynos.sweep() });
+        self.repeat(seconds(20), nobody(), &self.dynos, |dynos| async move {
+            if let Err(error) = dynos.sample().await {
+                tracing::warn!(%error, "what dynos use is not known this time");
             }
-        }));
-        let history = self.history.clone();
-        self.tasks.spawn(every(Duration::from_secs(60), Activator::new(), move || {
-            let history = history.clone();
-            async move {
-                if let Err(error) = history.keep().await {
-                    tracing::warn!(%error, "what apps did is not written down this time");
-                }
+        });
+        self.repeat(seconds(60), nobody(), &self.history, |history| async move {
+            if let Err(error) = history.keep().await {
+                tracing::warn!(%error, "what apps did is not written down this time");
             }
-        }));
-        let dynos = self.dynos.clone();
-        self.tasks.spawn(every(Duration::from_secs(300), Activator::new(), move || {
-            let dynos = dynos.clone();
-            async move { dynos.check_disks().await }
-        }));
-        let addons = self.addons.clone();
-        self.tasks.spawn(every(Duration::from_secs(15), addons.activator(), move || {
-            let addons = addons.clone();
-            async move { addons.work().await }
-        }));
-        let addons = self.addons.clone();
-        self.tasks.spawn(every(Duration::from_secs(60), Activator::new(), move || {
-            let addons = addons.clone();
-            async move { addons.sweep().await }
-        }));
-        let accounts = self.accounts.clone();
-        self.tasks.spawn(every(Duration::from_secs(3600), Activator::new(), move || {
-            let accounts = accounts.clone();
-            async move {
-                if let Err(error) = accounts.sweep().await {
-                    tracing::error!(%error, "old sessions and links stay for now");
-                }
+        });
+        self.repeat(seconds(300), nobody(), &self.dynos, |dynos| async move { dynos.check_disks().await });
+        self.repeat(seconds(15), self.addons.activator(), &self.addons, |addons| async move { addons.work().await });
+        self.repeat(seconds(60), nobody(), &self.addons, |addons| async move { addons.sweep().await });
+        self.repeat(seconds(3600), nobody(), &self.accounts, |accounts| async move {
+            if let Err(error) = accounts.sweep().await {
+                tracing::error!(%error, "old sessions and links stay for now");
             }
-        }));
-        let git = self.git();
-        self.tasks.spawn(every(Duration::from_secs(3600), Activator::new(), move || {
-            let git = git.clone();
-            async move { git_http::sweep(&git).await }
-        }));
+        });
+        self.repeat(seconds(3600), nobody(), &self.git(), |git| async move { git_http::sweep(&git).await });
     }
 
-    /// Follows branches and tells the git host of builds.
-    fn follow_repositories(&self) {
-        let repositories = self.repositories.clone();
-        self.tasks.spawn(every(repositories::EVERY, repositories.wake(), move || {
-            let repositories = repositories.clone();
-            async move { repositories.look().await }
-        }));
-        self.tasks.spawn(self.repositories.clone().report_on());
+    /// Does this with the owner at once, after every period, and whenever `wake` says so.
+    fn repeat<T, F>(&self, period: Duration, wake: Activator, owner: &T, work: impl Fn(T) -> F + Send + 'static)
+    where
+        T: Clone + Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let owner = owner.clone();
+        self.tasks.spawn(every(period, wake, move || work(owner.clone())));
     }
 
     /// The dashboard's pages.

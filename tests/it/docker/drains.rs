@@ -28,11 +28,12 @@ impl Drop for Rsyslog {
 
 /// What a file holds once `ready`; the program that writes it has a minute.
 async fn file_with(path: &Path, ready: impl Fn(&str) -> bool) -> String {
+    let mut pace = tokio::time::interval(Duration::from_millis(50));
     let read = async {
         loop {
-            match fs::read_to_string(path) {
-                Ok(text) if ready(&text) => return text,
-                _ => tokio::time::sleep(Duration::from_millis(50)).await,
+            pace.tick().await;
+            if let Some(text) = fs::read_to_string(path).ok().filter(|text| ready(text)) {
+                return text;
             }
         }
     };
