@@ -218,6 +218,6 @@ mod tests {
         }
         assert_eq!(traffic.minutes(app, Timestamp(0)).len(), MINUTES as usize);
         assert_eq!(traffic.apps(clock.now()), [app]);
-        assert!(traffic.apps(clock.now() + MINUTE).is_empty() && size_of::<Minute>() <= 176);
+        assert!(traffic.apps(clock.now() + MINUTE).is_empty() && size_of::<Minute>() <= 184);
     }
 }
