@@ -25,6 +25,8 @@ FROM ${BASE}
 RUN [ -e /etc/ssl/certs/ca-certificates.crt ] || { apt-get update && \
     apt-get install -y --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/*; }
 COPY --from=binary /siesta /usr/local/bin/siesta
+# Whatever the base says: a file that is not there leaves no authority to trust.
+ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["siesta"]
 CMD ["serve"]

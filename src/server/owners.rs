@@ -412,5 +412,6 @@ fn git_host(config: &Config) -> anyhow::Result<GithubClient> {
         allow.extend(url.host_str().map(|host| format!("{host}:{port}")));
     }
     let egress = Egress::new(&allow, config.options.egress_ca.as_deref())?;
-    Ok(GithubClient::new(web, &api, egress)?)
+    GithubClient::new(web, &api, egress)
+        .context("No https can be spoken to GitHub. Are CA certificates installed, and does SSL_CERT_FILE name a file that is there?")
 }
