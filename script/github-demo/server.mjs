@@ -201,7 +201,7 @@ export class StandIn {
     const bearer = /^Bearer (.+)$/.exec(request.headers.authorization ?? "")?.[1];
     const who = bearer && this.tokens.get(bearer);
     if (bearer && !who) return send(401, { message: "Bad credentials" }, limits);
-    const outcome = this[name]({ path: found.path, query: url.searchParams, body, who, headers: request.headers });
+    const outcome = await this[name]({ path: found.path, query: url.searchParams, body, who, headers: request.headers });
     const status = outcome.status ?? 200;
     const facts = status < 400 && outcome.facts !== undefined ? answer(operation, status, outcome.facts) : outcome.facts;
     const faults = faultsOfAnswer(operation, status, facts);
@@ -370,11 +370,12 @@ export class StandIn {
   }
 
   "POST /repos/{owner}/{repo}/hooks"(asked) {
-    return this.on(asked, (known) => {
+    return this.on(asked, async (known) => {
       if (!this.mayAdmin(known, asked.who ?? {})) return { status: 404, facts: { message: "Not Found" } };
       const hook = { id: this.id(), name: known.name, events: asked.body.events, config: asked.body.config };
       this.hooks.set(hook.id, hook);
-      queueMicrotask(() => this.deliver(hook, "ping", { zen: "Keep it logically awesome.", hook_id: hook.id, repository: this.facts(known) }));
+      // GitHub sends it at once, so it may well be there before the answer; here it always is.
+      await this.deliver(hook, "ping", { zen: "Keep it logically awesome.", hook_id: hook.id, repository: this.facts(known) });
       const url = `${this.url}${API}/repos/${known.name}/hooks/${hook.id}`;
       const at = "2026-01-01T00:00:00Z";
       const { secret: _, ...config } = asked.body.config;

@@ -41,6 +41,7 @@ struct World {
     ci: BTreeMap<CommitSha, CiState>,
     reports: Vec<(RepoName, Option<i64>, Report)>,
     failure: Option<GitHostError>,
+    hook_failure: Option<GitHostError>,
     next: i64,
     heads_asked: u64,
     short_lived: bool,
@@ -255,6 +256,11 @@ impl FakeGitHub {
         self.world().failure = failure;
     }
 
+    /// Making a hook fails so until it is lifted.
+    pub fn fail_hooks_with(&self, failure: Option<GitHostError>) {
+        self.world().hook_failure = failure;
+    }
+
     pub fn hooks(&self, name: &RepoName) -> Vec<NewHook> {
         self.change(name, |repo| repo.hooks.values().cloned().collect())
     }
@@ -404,6 +410,9 @@ impl GitHost for FakeGitHub {
 
     async fn create_hook(&self, access: Access, repository: RepoName, hook: NewHook) -> Result<i64, GitHostError> {
         let mut world = self.world();
+        if let Some(failure) = &world.hook_failure {
+            return Err(failure.clone());
+        }
         let id = world.number();
         world.administered(&access, &repository)?.hooks.insert(id, hook);
         Ok(id)

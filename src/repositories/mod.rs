@@ -19,10 +19,7 @@ use crate::{
     logs::Logs,
     scheduler::Activator,
     secrets::{KeyRing, random_token, token_hash},
-    store::{
-        Reader, StoreError, Writer,
-        repository_links::{Following, Hook},
-    },
+    store::{Reader, StoreError, Writer, repository_links::Following},
 };
 
 pub use self::deliveries::{Given, Taken};
@@ -168,10 +165,19 @@ impl Repositories {
         if !found.admin {
             return Err(RepositoryError::NotAdmin(found.name));
         }
-        self.unhook(app).await?;
+        let before = self.parts.reader.link(app).await?;
         let app_hook = self.parts.connections.registration().await?.is_some_and(|known| known.kind == Kind::App);
-        let hook = if app_hook { None } else { Some(self.make_hook(app, &found, by).await?) };
-        self.keep(app, found, Some(by), hook.as_ref()).await
+        let mut link = self.link_to(app, found, Some(by));
+        if app_hook {
+            self.parts.writer.set_link(&link).await?;
+        } else {
+            self.link_with_hook(&mut link, before.as_ref(), by).await?;
+        }
+        if let Some(before) = before {
+            self.unhook(before).await;
+        }
+        self.parts.logs.api(app, format!("Connected to {} by user {}", link.name, by.email));
+        Ok(link)
     }
 
     /// Connects an app to a public repository by its name or its address, without anybody's access.
@@ -182,9 +188,14 @@ impl Repositories {
             Err(RepositoryError::Connection(ConnectionError::Host(GitHostError::NotFound))) => return Err(RepositoryError::Private(name)),
             found => found?,
         };
-        self.unhook(app).await?;
-        self.parts.logs.api(app, format!("Connected to {} by user {}", found.name, by.email));
-        self.keep(app, found, None, None).await
+        let before = self.parts.reader.link(app).await?;
+        let link = self.link_to(app, found, None);
+        self.parts.writer.set_link(&link).await?;
+        if let Some(before) = before {
+            self.unhook(before).await;
+        }
+        self.parts.logs.api(app, format!("Connected to {} by user {}", link.name, by.email));
+        Ok(link)
     }
 
     /// `owner/name` of what somebody typed: that, or the address of a page on the configured host.
@@ -204,8 +215,8 @@ impl Repositories {
         format!("{owner}/{name}").parse().map_err(RepositoryError::BadName)
     }
 
-    async fn keep(&self, app: AppId, found: Repository, by: Option<&Actor>, hook: Option<&Hook>) -> Result<Link, RepositoryError> {
-        let link = Link {
+    fn link_to(&self, app: AppId, found: Repository, by: Option<&Actor>) -> Link {
+        Link {
             app_id: app,
             host_id: found.id,
             name: found.name,
@@ -219,38 +230,54 @@ impl Repositories {
             decided_sha: None,
             etag: None,
             asked_at: None,
-            hook_id: hook.and_then(|hook| hook.id),
+            hook_id: None,
+            hook_hash: None,
             hook_sealed: None,
             hook_seen_at: None,
             trouble: String::new(),
             linked_at: self.parts.clock.now(),
-        };
-        self.parts.writer.set_link(&link, hook).await?;
-        if let Some(by) = by {
-            self.parts.logs.api(app, format!("Connected to {} by user {}", link.name, by.email));
         }
-        Ok(link)
     }
 
-    async fn make_hook(&self, app: AppId, found: &Repository, by: &Actor) -> Result<Hook, RepositoryError> {
+    /// Makes the link's hook at the host. The host sends a first delivery before it answers, so what
+    /// the delivery is known by is kept first; a hook that cannot be made brings back what was.
+    async fn link_with_hook(&self, link: &mut Link, before: Option<&Link>, by: &Actor) -> Result<(), RepositoryError> {
         let (token, secret) = (random_token(), random_token());
         let url = format!("{}/github/webhook/{}", self.parts.config.dashboard_url(), token.expose_secret());
-        let hook = NewHook { url, secret: secret.clone() };
-        let (github, name) = (self.parts.github.clone(), found.name.clone());
-        let made = self.with_access(Some(by.id), |access| async move { github.create_hook(access, name, hook).await }).await;
-        let id = match made {
-            Ok(id) => Some(id),
-            // A server without a public address: GitHub does not take the hook.
+        link.hook_hash = Some(token_hash(&token));
+        link.hook_sealed = Some(self.parts.keys.seal(&hook_place(link.app_id), &secret));
+        self.parts.writer.set_link(link).await?;
+        match self.make_hook(&link.name, NewHook { url, secret }, by).await {
+            Ok(Some(id)) => {
+                link.hook_id = Some(id);
+                Ok(self.parts.writer.set_hook_id(link.app_id, id).await?)
+            }
+            Ok(None) => Ok(()),
+            Err(error) => {
+                match before {
+                    Some(before) => self.parts.writer.set_link(before).await?,
+                    None => self.parts.writer.delete_link(link.app_id).await?,
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// The hook's id at the host; None: the host does not take one for our address.
+    async fn make_hook(&self, repository: &RepoName, hook: NewHook, by: &Actor) -> Result<Option<i64>, RepositoryError> {
+        let (github, name) = (self.parts.github.clone(), repository.clone());
+        match self.with_access(Some(by.id), |access| async move { github.create_hook(access, name, hook).await }).await {
+            Ok(id) => Ok(Some(id)),
+            // A server without a public address.
             Err(RepositoryError::Connection(ConnectionError::Host(GitHostError::Refused(why)))) => {
-                tracing::info!(repository = %found.name, why, "GitHub took no webhook; the branch is asked for each minute");
-                None
+                tracing::info!(%repository, why, "GitHub took no webhook; the branch is asked for each minute");
+                Ok(None)
             }
             Err(RepositoryError::Connection(ConnectionError::Host(GitHostError::NotFound | GitHostError::Forbidden(_)))) => {
-                return Err(RepositoryError::NotAdmin(found.name.clone()));
+                Err(RepositoryError::NotAdmin(repository.clone()))
             }
-            Err(error) => return Err(error),
-        };
-        Ok(Hook { id, hash: token_hash(&token), sealed: self.parts.keys.seal(&hook_place(app), &secret) })
+            Err(error) => Err(error),
+        }
     }
 
     fn hook_secret(&self, link: &Link) -> Option<SecretString> {
@@ -258,8 +285,8 @@ impl Repositories {
     }
 
     /// Removes the hook at the host, if that can be done; what stays there is refused here.
-    async fn unhook(&self, app: AppId) -> Result<(), RepositoryError> {
-        let Some(link) = self.parts.reader.link(app).await? else { return Ok(()) };
+    async fn unhook(&self, link: Link) {
+        let app = link.app_id;
         if let (Some(hook), Some(user)) = (link.hook_id, link.user_id) {
             let (github, name) = (self.parts.github.clone(), link.name);
             let gone = self.with_access(Some(user), |access| async move { github.delete_hook(access, name, hook).await }).await;
@@ -267,12 +294,11 @@ impl Repositories {
                 tracing::info!(%app, %error, "a webhook stays at GitHub");
             }
         }
-        Ok(())
     }
 
     /// Takes the link away, and its hook at the host.
     pub async fn disconnect(&self, app: AppId, by: &Actor) -> Result<(), RepositoryError> {
-        self.unhook(app).await?;
+        self.forget(app).await?;
         self.parts.writer.delete_link(app).await?;
         self.parts.logs.api(app, format!("Disconnected from GitHub by user {}", by.email));
         Ok(())
@@ -281,14 +307,17 @@ impl Repositories {
     /// Ends somebody's connection to the host: their links lose their hooks, the authorization is revoked.
     pub async fn disconnect_account(&self, user: UserId) -> Result<(), RepositoryError> {
         for link in self.parts.reader.links_through(user).await? {
-            self.unhook(link.app_id).await?;
+            self.unhook(link).await;
         }
         Ok(self.parts.connections.disconnect(user).await?)
     }
 
     /// Before an app is destroyed: its hook goes, as far as the host lets it.
     pub async fn forget(&self, app: AppId) -> Result<(), RepositoryError> {
-        self.unhook(app).await
+        if let Some(link) = self.parts.reader.link(app).await? {
+            self.unhook(link).await;
+        }
+        Ok(())
     }
 
     /// Deploy Branch: queues a build of the branch's head as it is now.

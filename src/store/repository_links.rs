@@ -26,23 +26,16 @@ pub struct Link {
     pub decided_sha: Option<CommitSha>,
     pub etag: Option<String>,
     pub asked_at: Option<Timestamp>,
+    /// At the host; None: it could not be made.
     pub hook_id: Option<i64>,
+    /// SHA-256 of the token in the hook's address.
+    pub hook_hash: Option<Vec<u8>>,
     pub hook_sealed: Option<Vec<u8>>,
     /// The last genuine delivery.
     pub hook_seen_at: Option<Timestamp>,
     /// `revoked`, `gone`, `forbidden`, `branch_gone`, or nothing.
     pub trouble: String,
     pub linked_at: Timestamp,
-}
-
-/// The hook of a link.
-#[derive(Clone, Debug)]
-pub struct Hook {
-    /// At the host; None: it could not be made.
-    pub id: Option<i64>,
-    /// SHA-256 of the token in its address.
-    pub hash: Vec<u8>,
-    pub sealed: Vec<u8>,
 }
 
 /// How an app follows its repository.
@@ -62,7 +55,7 @@ macro_rules! select {
             r#"select app_id as "app_id: AppId", host_id, name as "name: RepoName", url, private as "private: bool",
                       default_branch as "default_branch: BranchName", user_id as "user_id: UserId", branch as "branch: BranchName",
                       wait_for_ci as "wait_for_ci: bool", supersede as "supersede: bool", decided_sha as "decided_sha: CommitSha", etag,
-                      asked_at as "asked_at: Timestamp", hook_id, hook_sealed, hook_seen_at as "hook_seen_at: Timestamp", trouble,
+                      asked_at as "asked_at: Timestamp", hook_id, hook_hash, hook_sealed, hook_seen_at as "hook_seen_at: Timestamp", trouble,
                       linked_at as "linked_at: Timestamp"
                from repository_links "# + $condition
             $(, $argument)*
@@ -106,14 +99,14 @@ impl Reader {
 
 impl Writer {
     /// Links an app, in place of what it was linked to.
-    pub async fn set_link(&self, link: &Link, hook: Option<&Hook>) -> Result<(), StoreError> {
-        let (hook_id, hash, sealed) = (hook.and_then(|hook| hook.id), hook.map(|hook| &hook.hash), hook.map(|hook| &hook.sealed));
+    pub async fn set_link(&self, link: &Link) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         sqlx::query!("delete from repository_links where app_id = ?", link.app_id).execute(&mut *tx).await?;
         sqlx::query!(
-            "insert into repository_links (app_id, host_id, name, url, private, default_branch, user_id, hook_id, hook_hash, hook_sealed,
+            "insert into repository_links (app_id, host_id, name, url, private, default_branch, user_id, branch, wait_for_ci,
+                                           supersede, decided_sha, asked_at, hook_id, hook_hash, hook_sealed, hook_seen_at, trouble,
                                            linked_at)
-             values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             link.app_id,
             link.host_id,
             link.name,
@@ -121,9 +114,16 @@ impl Writer {
             link.private,
             link.default_branch,
             link.user_id,
-            hook_id,
-            hash,
-            sealed,
+            link.branch,
+            link.wait_for_ci,
+            link.supersede,
+            link.decided_sha,
+            link.asked_at,
+            link.hook_id,
+            link.hook_hash,
+            link.hook_sealed,
+            link.hook_seen_at,
+            link.trouble,
             link.linked_at
         )
         .execute(&mut *tx)

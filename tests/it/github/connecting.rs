@@ -6,6 +6,7 @@ use http::{Method, StatusCode};
 use siesta::{
     accounts::SignUp,
     github::{Access, GitHost as _, GitHostError, Search},
+    repositories::Wish,
 };
 
 use super::{REGISTERED, begin, connect, connected, files, is_written};
@@ -47,6 +48,36 @@ async fn connecting_leads_to_the_search_and_the_token_is_nowhere_in_clear() {
     assert_eq!(gone.status, StatusCode::SEE_OTHER);
     assert!(github.hooks(&repo).is_empty(), "the hook goes with the link");
     assert!(server.house.owners.repositories.link_of(app.id).await.unwrap().is_none());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_hook_that_cannot_be_made_leaves_everything_as_it_was() {
+    let (server, ana) = connected().await;
+    let app = server.app(&ana, "tienda").await;
+    let (github, repositories) = (&server.house.github, &server.house.owners.repositories);
+    let by = ana.actor.clone().unwrap();
+    let (first, second) = (github.repository_of("ana/tienda", true, &["ana"]), github.repository_of("ana/blog", true, &["ana"]));
+    github.push(&first, "main", "First", &files("1"));
+
+    github.fail_hooks_with(Some(GitHostError::Unreachable("no route".to_owned())));
+    repositories.connect(app.id, &first, &by).await.unwrap_err();
+    assert!(repositories.link_of(app.id).await.unwrap().is_none(), "not connected by half");
+
+    github.fail_hooks_with(None);
+    repositories.connect(app.id, &first, &by).await.unwrap();
+    let wish = Wish { branch: "main".parse().unwrap(), wait_for_ci: true, supersede: false };
+    repositories.follow(app.id, wish, &by).await.unwrap();
+    let before = repositories.link_of(app.id).await.unwrap();
+
+    github.fail_hooks_with(Some(GitHostError::Unreachable("no route".to_owned())));
+    repositories.connect(app.id, &second, &by).await.unwrap_err();
+    assert_eq!(repositories.link_of(app.id).await.unwrap(), before, "still connected, and still followed");
+    assert_eq!((github.hooks(&first).len(), github.hooks(&second).len()), (1, 0));
+
+    github.fail_hooks_with(None);
+    repositories.connect(app.id, &second, &by).await.unwrap();
+    assert_eq!((github.hooks(&first).len(), github.hooks(&second).len()), (0, 1), "the old hook goes with its link");
     server.stop().await;
 }
 
