@@ -156,11 +156,31 @@ impl Slugs {
             return Ok(());
         }
         let missing = || SlugError::NoStack(image.0.clone());
-        let name = image.0.strip_prefix("siesta/").and_then(|name| name.split_once(':')).ok_or_else(missing)?;
-        let copy = self.root.join("stack").join(format!("{}-{}.tar.zst", name.0, name.1));
+        let copy = self.copy_of(image).ok_or_else(missing)?;
         let tar = files::open(&copy).map_err(|_| missing())?;
         self.engine.load_images(tar).await?;
         if self.engine.has_image(image.clone()).await? { Ok(()) } else { Err(missing()) }
+    }
+
+    /// Where the copy of a stack image lies that script/server keeps.
+    fn copy_of(&self, image: &ImageRef) -> Option<PathBuf> {
+        let (name, recipe) = image.0.strip_prefix("siesta/")?.split_once(':')?;
+        let plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        (plain(name) && plain(recipe)).then(|| self.root.join("stack").join(format!("{name}-{recipe}.tar.zst")))
+    }
+
+    /// Removes stack images that no slug stands on any more, with their copies.
+    pub async fn drop_stacks(&self, stacks: impl IntoIterator<Item = String>) -> Result<(), SlugError> {
+        for image in stacks.into_iter().map(ImageRef) {
+            let Some(copy) = self.copy_of(&image) else { continue };
+            tracing::info!(stack = image.0, "no release stands on this stack any more: it is removed");
+            self.engine.remove_image(image).await?;
+            match std::fs::remove_file(copy) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     async fn make(&self, recipe: Recipe<'_>) -> Result<(), SlugError> {

@@ -171,12 +171,16 @@ fn platform_variables(parts: &BuilderParts) -> Vec<(String, String)> {
         variables.extend(CA_NAMES.map(|name| (name.to_owned(), format!("/{CA_PATH}"))));
     }
     if options.build_proxy {
-        variables.extend(PASSED_ON.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?))));
-        let has = |name: &str| variables.iter().any(|(known, _)| known == name);
-        let index = variables.iter().find(|(name, _)| name == "PIP_INDEX_URL").map(|(_, value)| value.clone());
-        if let Some(index) = index.filter(|_| !has("UV_DEFAULT_INDEX") && !has("UV_INDEX_URL")) {
-            variables.push(("UV_DEFAULT_INDEX".to_owned(), index));
-        }
+        variables.extend(handed_on(|name| std::env::var(name).ok()));
+    }
+    variables
+}
+
+/// The server's own variables that builds get. uv does not read pip's index, so it is told.
+fn handed_on(own: impl Fn(&str) -> Option<String>) -> Vec<(String, String)> {
+    let mut variables: Vec<_> = PASSED_ON.iter().filter_map(|name| Some(((*name).to_owned(), own(name)?))).collect();
+    if own("UV_DEFAULT_INDEX").or_else(|| own("UV_INDEX_URL")).is_none() {
+        variables.extend(own("PIP_INDEX_URL").map(|index| ("UV_DEFAULT_INDEX".to_owned(), index)));
     }
     variables
 }
@@ -248,4 +252,32 @@ async fn take_out(job: &Job<'_>, container: &ContainerId, python: Option<String>
     let deps = if job.deps.is_none() { Some(store("/opt/python").await?) } else { None };
     let code = if job.plan.runs_code() { store("/app").await? } else { job.code.clone() };
     Ok(Built { code, deps, python })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(own: &[(&str, &str)]) -> Vec<(String, String)> {
+        handed_on(|name| own.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn builds_get_proxies_and_indexes_and_nothing_else_of_the_server() {
+        let own = [("HTTPS_PROXY", "http://proxy:3128"), ("no_proxy", "localhost"), ("SIESTA_GITHUB_CLIENT_SECRET", "s"), ("PATH", "/bin")];
+        assert_eq!(of(&own), pairs(&own[..2]));
+    }
+
+    #[test]
+    fn uv_is_told_of_pips_index_unless_it_has_one_of_its_own() {
+        let index = ("PIP_INDEX_URL", "https://mirror.test/simple");
+        assert_eq!(of(&[index]), pairs(&[index, ("UV_DEFAULT_INDEX", index.1)]));
+        for own in [("UV_DEFAULT_INDEX", "https://other.test/simple"), ("UV_INDEX_URL", "https://other.test/simple")] {
+            assert_eq!(of(&[index, own]), pairs(&[index, own]));
+        }
+    }
 }

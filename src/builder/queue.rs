@@ -219,7 +219,18 @@ impl Queue {
         parts.slugs.drop_images(&images, &keys).await?;
         let mut needed = parts.reader.files_of_others(app.id).await?;
         needed.extend(files_in(&kept));
-        Ok(parts.slugs.drop_files(&files_in(&old), &needed)?)
+        parts.slugs.drop_files(&files_in(&old), &needed)?;
+        self.drop_stacks(old.into_iter().map(|(slug, _)| slug.stack).collect(), None).await
+    }
+
+    /// Of these stacks, removes what no slug of an app but `without` stands on, and no build will.
+    async fn drop_stacks(&self, mut stacks: BTreeSet<String>, without: Option<AppId>) -> Result<(), BuildError> {
+        stacks.remove(&self.parts.config.options.stack_run);
+        if stacks.is_empty() {
+            return Ok(());
+        }
+        let used = self.parts.reader.stacks_in_use(KEPT_RELEASES, without).await?;
+        Ok(self.parts.slugs.drop_stacks(stacks.into_iter().filter(|stack| !used.contains(stack))).await?)
     }
 
     /// Before an app is destroyed: no builds, files, images and cache of it are left.
@@ -233,6 +244,7 @@ impl Queue {
         let files = slugs.iter().flat_map(|(slug, _)| [Some(slug.code_file.clone()), slug.deps_file.clone()]).flatten().collect();
         parts.slugs.drop_images(&ids, &keys).await?;
         parts.slugs.drop_files(&files, &parts.reader.files_of_others(app.id).await?)?;
+        self.drop_stacks(slugs.into_iter().map(|(slug, _)| slug.stack).collect(), Some(app.id)).await?;
         parts.engine.remove_volume(container::cache_volume(parts.slugs.instance(), app.number)).await?;
         for build in parts.reader.builds(app.id, u32::MAX).await? {
             self.outputs.remove(build.id)?;

@@ -94,6 +94,23 @@ impl Reader {
         Ok(rows.into_iter().map(Slug::from).map(|slug| (kept.contains(&slug.id), slug)).map(|(kept, slug)| (slug, kept)).collect())
     }
 
+    /// The stack images that slugs of the last `keep` releases of any app stand on, but for those of `without`.
+    pub async fn stacks_in_use(&self, keep: u32, without: Option<AppId>) -> Result<std::collections::BTreeSet<String>, StoreError> {
+        let rows = sqlx::query_scalar!(
+            r#"select distinct slugs.stack
+               from (select id, app_id, slug_id, row_number() over (partition by app_id order by version desc) as place
+                     from releases where slug_id is not null) as release
+               join slugs on slugs.id = release.slug_id
+               join apps on apps.id = release.app_id
+               where (release.place <= ?1 or release.id = apps.current_release_id) and (?2 is null or release.app_id <> ?2)"#,
+            keep,
+            without
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().collect())
+    }
+
     /// Every archive any other app's slugs name: equal files are stored once.
     pub async fn files_of_others(&self, app: AppId) -> Result<std::collections::BTreeSet<String>, StoreError> {
         let rows = sqlx::query!("select code_file, deps_file from slugs where app_id <> ?", app).fetch_all(&self.pool).await?;

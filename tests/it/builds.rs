@@ -6,7 +6,7 @@ use siesta::{
     builder::{BuildError, BuildSource},
     domain::{BuildStatus, Plan},
     engine::{
-        Engine,
+        Engine, ImageRef,
         fake::{Call, FakeEngine, Latch, Script},
     },
 };
@@ -258,5 +258,63 @@ async fn a_source_is_taken_once_and_only_by_its_owner() {
     assert!(matches!(yard.builder.receive(&source.put_token, bytes(b"y".to_vec())).await, Err(BuildError::AlreadyUploaded)));
     assert!(matches!(yard.builder.receive(&source.get_token, bytes(b"y".to_vec())).await, Err(BuildError::NoSuchSource)));
     assert!(matches!(yard.builder.enqueue(other.id, stored(), &yard.by).await, Err(BuildError::NoSuchSource)));
+    yard.stop().await;
+}
+
+#[tokio::test]
+async fn a_build_knows_the_operators_authorities_and_the_mirror_of_pythons() {
+    let bench = Bench::new();
+    let latch = Latch::new();
+    bench.builds(Script::exits(0).exits_when(&latch, 0).says("       Installing"));
+    let authorities = bench.data.path().join("ca.pem");
+    std::fs::write(&authorities, "-----BEGIN CERTIFICATE-----\n").expect("a file");
+    let own = ["--python-mirror", "https://mirror.test/python", "--build-ca", authorities.to_str().expect("a path")];
+    let flags: Vec<&str> = FLAGS.into_iter().chain(own).collect();
+    let yard = Yard::open(Arc::new(bench.engine.clone()), "test", bench.data.path(), &flags, Plan::free()).await;
+    let app = yard.app("shop").await;
+    let build = yard.enqueue(app.id, flask("1")).await;
+    yard.says(build, "Installing").await;
+
+    let (_, spec) = bench.engine.running().pop().expect("the build's container");
+    let plan = spec.env.iter().find(|(name, _)| name == "SIESTA_PLAN").map(|(_, plan)| plan).expect("a plan");
+    let plan: serde_json::Value = serde_json::from_str(plan).expect("JSON");
+    assert_eq!(plan["python_mirror"], "https://mirror.test/python");
+    for name in ["SSL_CERT_FILE", "PIP_CERT", "GIT_SSL_CAINFO"] {
+        assert_eq!(plan["env"][name], "/opt/siesta/ca.pem", "{name}");
+    }
+    assert!(plan["env"].get("HTTPS_PROXY").is_none(), "handed on only when the operator says so");
+    latch.open();
+    succeeded(yard.finished(build).await);
+    yard.stop().await;
+}
+
+#[tokio::test]
+async fn a_stack_goes_with_the_last_release_that_stands_on_it() {
+    let bench = Bench::new();
+    bench.engine.add_image("siesta/run:2");
+    bench.builds(Script::exits(0));
+    let copies: Vec<_> = ["run-1", "run-2"].iter().map(|name| bench.data.path().join("stack").join(format!("{name}.tar.zst"))).collect();
+    std::fs::create_dir_all(bench.data.path().join("stack")).expect("a folder");
+    copies.iter().for_each(|copy| std::fs::write(copy, "x").expect("a copy"));
+    let is_there = async |recipe: &str| bench.engine.has_image(ImageRef(format!("siesta/run:{recipe}"))).await.expect("an answer");
+
+    let yard = bench.yard().await;
+    let (shop, blog) = (yard.app("shop").await, yard.app("blog").await);
+    for app in [&shop, &blog] {
+        succeeded(yard.deploy(app.id, flask("0")).await);
+    }
+    yard.stop().await;
+
+    let newer = ["--stack-run", "siesta/run:2", "--stack-build", "siesta/build:1"];
+    let yard = Yard::open(Arc::new(bench.engine.clone()), "test", bench.data.path(), &newer, Plan::free()).await;
+    for code in ["1", "2", "3", "4", "5", "6"] {
+        succeeded(yard.deploy(shop.id, flask(code)).await);
+    }
+    assert!(is_there("1").await && copies[0].exists(), "the other app still stands on it");
+    yard.builder.forget(blog.id).await.expect("gone");
+    assert!(!is_there("1").await && !copies[0].exists(), "nobody does");
+    assert!(is_there("2").await && copies[1].exists());
+    yard.builder.forget(shop.id).await.expect("gone");
+    assert!(is_there("2").await && copies[1].exists(), "the next build will");
     yard.stop().await;
 }
