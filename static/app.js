@@ -105,7 +105,7 @@ function chartCursor(charts) {
     const cells = document.querySelector(`#table tr[data-point="${here}"]`)?.cells;
     const said = cells && [...cells].slice(1).map((cell, index) => `${heads[index + 1]} ${cell.textContent}`);
     const at = cells && new Date(cells[0].firstElementChild.dateTime);
-    note.textContent = cells ? `${at.toLocaleString(document.documentElement.lang, { dateStyle: "short", timeStyle: "short" })} · ${said[0]} · ${said.slice(5).join(" · ")}` : "";
+    note.textContent = cells ? `${at.toLocaleString(document.documentElement.lang, { dateStyle: "short", timeStyle: "short" })} · ${said[0]} · ${said.slice(5).join(" · ")}` : charts.dataset.nothing;
   };
   charts.addEventListener("pointermove", ({ clientX }) => {
     const { left, width } = lines[0].ownerSVGElement.getBoundingClientRect();

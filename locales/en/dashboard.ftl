@@ -8,6 +8,7 @@ range-7d = 7 days
 metrics-charts = Charts. The arrow keys move through time.
 metrics-table = The numbers
 metrics-in-table = The numbers are in the table below.
+metrics-nothing = Nothing was counted here
 metrics-empty = No numbers yet
 metrics-empty-text = They appear after the first request, and stay for seven days.
 chart-requests = Requests

@@ -8,6 +8,7 @@ range-7d = 7 días
 metrics-charts = Gráficos. Las flechas se mueven por el tiempo.
 metrics-table = Los números
 metrics-in-table = Los números están en la tabla de abajo.
+metrics-nothing = Aquí no se contó nada
 metrics-empty = Aún no hay números
 metrics-empty-text = Aparecen tras la primera petición y se guardan siete días.
 chart-requests = Peticiones
