@@ -299,8 +299,8 @@ async fn a_stack_goes_with_the_last_release_that_stands_on_it() {
     let is_there = async |recipe: &str| bench.engine.has_image(ImageRef(format!("siesta/run:{recipe}"))).await.expect("an answer");
 
     let yard = bench.yard().await;
-    let (shop, blog) = (yard.app("shop").await, yard.app("blog").await);
-    for app in [&shop, &blog] {
+    let (shop, other) = (yard.app("shop").await, yard.app("other").await);
+    for app in [&shop, &other] {
         succeeded(yard.deploy(app.id, flask("0")).await);
     }
     yard.stop().await;
@@ -311,7 +311,7 @@ async fn a_stack_goes_with_the_last_release_that_stands_on_it() {
         succeeded(yard.deploy(shop.id, flask(code)).await);
     }
     assert!(is_there("1").await && copies[0].exists(), "the other app still stands on it");
-    yard.builder.forget(blog.id).await.expect("gone");
+    yard.builder.forget(other.id).await.expect("gone");
     assert!(!is_there("1").await && !copies[0].exists(), "nobody does");
     assert!(is_there("2").await && copies[1].exists());
     yard.builder.forget(shop.id).await.expect("gone");
