@@ -29,3 +29,9 @@ pub const PLACES: &[&str] = &[
 
 /// The places of add-ons, in the order in which one is made, rotated and destroyed.
 pub const ADDON_PLACES: &[&str] = &["addon.database_made", "addon.created", "addon.attached", "addon.rotated", "addon.detached"];
+
+/// The places of dumps, in the order of their lives.
+pub const BACKUP_PLACES: &[&str] = &["backup.begun", "backup.dumped", "backup.scratch", "backup.proved"];
+
+/// The places of restores, in the order of their lives.
+pub const RESTORE_PLACES: &[&str] = &["restore.filled", "restore.swapped"];

@@ -3,7 +3,9 @@
 //! What shall be is written down first, in one transaction; `settle` then makes it so, looking at
 //! what is, and may be cut off and taken up again at any point (`work.rs`).
 
+mod backups;
 mod door;
+mod inspect;
 mod postgres;
 mod rows;
 mod sql;
@@ -24,6 +26,7 @@ use crate::{
         user::Actor,
     },
     engine::{Engine, EngineError, spec::NetworkFault},
+    host::Host,
     logs::Logs,
     releases::{ReleaseError, Releases},
     scheduler::{Activator, Tasks},
@@ -34,7 +37,9 @@ use door::Door;
 use postgres::Postgres;
 
 pub use crate::domain::addon::{Addon, Attachment};
+pub use backups::BackupError;
 pub use door::HOST as DATABASE_HOST;
+pub use inspect::{ANSWER_ROWS, Answer, AskError, Inspection};
 pub use rows::{Figures, Version};
 
 /// Names tried for an add-on or attachment that was given none.
@@ -95,6 +100,7 @@ pub struct AddonsParts {
     pub releases: Releases,
     pub logs: Logs,
     pub keys: Arc<KeyRing>,
+    pub host: Host,
     /// The id under which this server labels what it makes.
     pub instance: Arc<str>,
 }
@@ -109,6 +115,9 @@ struct Inner {
     parts: AddonsParts,
     postgres: Arc<Postgres>,
     door: Arc<Door>,
+    backups: backups::Backups,
+    /// Held while a question is asked.
+    asking: tokio::sync::Mutex<()>,
     /// Held by whoever settles add-ons.
     working: tokio::sync::Mutex<()>,
     activator: Activator,
@@ -129,7 +138,17 @@ impl Addons {
     pub fn new(parts: AddonsParts) -> Addons {
         let postgres = Arc::new(Postgres::new(parts.clone()));
         let door = Arc::new(Door::new(parts.clone(), postgres.clone()));
-        Addons { inner: Arc::new(Inner { parts, postgres, door, working: tokio::sync::Mutex::default(), activator: Activator::new() }) }
+        Addons {
+            inner: Arc::new(Inner {
+                parts,
+                postgres,
+                door,
+                backups: backups::Backups::default(),
+                asking: tokio::sync::Mutex::default(),
+                working: tokio::sync::Mutex::default(),
+                activator: Activator::new(),
+            }),
+        }
     }
 
     /// Wakes `work` before its time.
@@ -183,6 +202,7 @@ impl Addons {
                 role: &role,
                 database: &database,
                 sealed_password: self.inner.seal(id, &secrets::random_token()),
+                backups: self.first_schedule(id),
                 by,
                 now: self.inner.parts.clock.now(),
             };
@@ -274,7 +294,7 @@ impl Addons {
     pub async fn restore(&self, addon: AddonId, app: AppId, by: &Actor) -> Result<Addon, AddonError> {
         let name = self.next_name(app).await?;
         let attachment = NewAttachment { id: AttachmentId::new(), addon, app, name: &name, now: self.inner.parts.clock.now() };
-        if !taken(self.inner.parts.writer.take_from_bin(addon, app, by, &attachment).await, &name)? {
+        if !taken(self.inner.parts.writer.take_from_bin((addon, app), by, &attachment, self.first_schedule(addon).as_ref()).await, &name)? {
             return Err(AddonError::NoSuchAddon);
         }
         self.inner.activator.activate();

@@ -83,7 +83,7 @@ impl Inner {
         self.postgres.was_touched(&addon.role) || old || addon.account.locked_at.is_some() || grace_is_over(addon, now)
     }
 
-    async fn count(&self, addon: &Addon) -> Result<Figures, AddonError> {
+    pub(super) async fn count(&self, addon: &Addon) -> Result<Figures, AddonError> {
         let plan = addon.plan();
         let watcher = self.postgres.watcher(&addon.database).await?;
         let estimate = sql::estimate(&watcher).await?;

@@ -1,6 +1,8 @@
 //! What is said to the database server. Names in it are ours (a letter and hexadecimal digits) and
 //! passwords hold no quotes, so that nothing needs to be escaped; both are checked all the same.
 
+use std::collections::BTreeMap;
+
 use secrecy::{ExposeSecret, SecretString};
 use tokio_postgres::{Client, Error};
 
@@ -44,10 +46,11 @@ pub async fn prepare_server(admin: &Client, watcher: &str, password: &SecretStri
     let (role, password) = (quoted(watcher), literal(password));
     admin
         .batch_execute(&format!(
-            "alter role {role} with login nosuperuser nocreatedb nocreaterole noreplication nobypassrls connection limit 10 password {password};
+            "alter role {role} with login nosuperuser nocreatedb nocreaterole noreplication bypassrls connection limit 10 password {password};
              grant pg_read_all_data, pg_read_all_stats to {role};
              revoke all on database postgres, template1 from public;
-             grant connect on database postgres to {role}"
+             grant connect on database postgres to {role};
+             create extension if not exists pg_stat_statements schema public"
         ))
         .await
 }
@@ -112,6 +115,161 @@ pub async fn put_out(admin: &Client, role: &str) -> Result<(), Error> {
 /// Drops a database with everything in it.
 pub async fn drop_database(admin: &Client, database: &str) -> Result<(), Error> {
     admin.batch_execute(&format!("drop database if exists {} with (force)", quoted(database))).await
+}
+
+/// Databases and roles of dumps and restores: made for one of them, dropped after it, and after a
+/// crash by their names.
+pub mod scratch {
+    use secrecy::SecretString;
+    use tokio_postgres::{Client, Error};
+
+    use super::{Names, drop_database, literal, quoted};
+
+    /// The first letters of a scratch database, a database that was replaced, and a role of ours.
+    pub const DATABASE: char = 's';
+    pub const REPLACED: char = 'o';
+    pub const ROLE: char = 't';
+    const PATTERN: &str = "[0-9a-f]{15}$";
+    /// Ends every session in a database and waits until they are gone.
+    const EMPTY: &str = "select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = $1 and pid <> pg_backend_pid()";
+
+    /// A role that may do what `role` may, for the hour a dump or restore takes at most.
+    pub async fn add_role(admin: &Client, name: &str, role: &str, password: &SecretString) -> Result<(), Error> {
+        let (name, role, password) = (quoted(name), quoted(role), literal(password));
+        admin
+            .batch_execute(&format!(
+                "drop role if exists {name};
+                 create role {name} login inherit nosuperuser nocreatedb nocreaterole noreplication nobypassrls connection limit 3
+                     password {password};
+                 grant {role} to {name}"
+            ))
+            .await
+    }
+
+    /// An empty database of the role's own that nobody knows, with a mark.
+    pub async fn make(admin: &Client, names: Names<'_>, watcher: &str, mark: &str) -> Result<(), Error> {
+        drop_database(admin, names.database).await?;
+        let (role, database, watcher) = (quoted(names.role), quoted(names.database), quoted(watcher));
+        assert!(mark.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'), "marks are ids of ours");
+        admin.batch_execute(&format!("create database {database} template template0 encoding 'UTF8'")).await?;
+        admin
+            .batch_execute(&format!(
+                "comment on database {database} is '{mark}';
+                 revoke all on database {database} from public;
+                 grant connect, temporary, create on database {database} to {role};
+                 grant connect on database {database} to {watcher}"
+            ))
+            .await
+    }
+
+    /// The mark of a database; None without one.
+    pub async fn mark(admin: &Client, database: &str) -> Result<Option<String>, Error> {
+        let sql = "select shobj_description(oid, 'pg_database') from pg_database where datname = $1";
+        Ok(admin.query_opt(sql, &[&database]).await?.and_then(|row| row.get(0)))
+    }
+
+    /// Puts `fresh` in the place of `live`, which is called `replaced` from then on: both names in one
+    /// transaction, with nobody inside.
+    pub async fn swap(admin: &Client, live: &str, fresh: &str, replaced: &str) -> Result<(), Error> {
+        admin.batch_execute(&format!("alter database {} allow_connections false", quoted(live))).await?;
+        for database in [live, fresh] {
+            admin.execute(EMPTY, &[&database]).await?;
+        }
+        let (live, fresh, replaced) = (quoted(live), quoted(fresh), quoted(replaced));
+        admin
+            .batch_execute(&format!("begin; alter database {live} rename to {replaced}; alter database {fresh} rename to {live}; commit"))
+            .await
+    }
+
+    /// Lets sessions in again, after a swap that was cut off.
+    pub async fn open(admin: &Client, database: &str) -> Result<(), Error> {
+        let shut = "select 1 from pg_database where datname = $1 and not datallowconn";
+        if admin.query_opt(shut, &[&database]).await?.is_some() {
+            admin.batch_execute(&format!("alter database {} allow_connections true", quoted(database))).await?;
+        }
+        Ok(())
+    }
+
+    /// What a role of ours made in a database belongs to `role`.
+    pub async fn hand_over(inside: &Client, name: &str, role: &str) -> Result<(), Error> {
+        inside.batch_execute(&format!("reassign owned by {} to {}", quoted(name), quoted(role))).await
+    }
+
+    /// Drops whatever databases and roles of dumps and restores there are.
+    pub async fn drop_all(admin: &Client) -> Result<(), Error> {
+        let databases = format!("select datname from pg_database where datname ~ '^[{DATABASE}{REPLACED}]{PATTERN}'");
+        for row in admin.query(&databases, &[]).await? {
+            drop_database(admin, row.get(0)).await?;
+        }
+        let roles = format!("select rolname from pg_roles where rolname ~ '^{ROLE}{PATTERN}'");
+        for row in admin.query(&roles, &[]).await? {
+            let role: String = row.get(0);
+            super::put_out(admin, &role).await?;
+            admin.batch_execute(&format!("drop role {}", quoted(&role))).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Roles that may read one database, for one question each.
+pub mod readers {
+    use secrecy::SecretString;
+    use tokio_postgres::{Client, Error};
+
+    use super::{literal, put_out, quoted};
+
+    /// A role that reads everything in a database and can do nothing else.
+    pub async fn add(admin: &Client, name: &str, database: &str, password: &SecretString) -> Result<(), Error> {
+        let (name, database, password) = (quoted(name), quoted(database), literal(password));
+        admin
+            .batch_execute(&format!(
+                "create role {name} login nosuperuser nocreatedb nocreaterole noreplication bypassrls connection limit 1 password {password};
+                 grant pg_read_all_data to {name};
+                 grant connect on database {database} to {name};
+                 alter role {name} set default_transaction_read_only = on;
+                 alter role {name} set statement_timeout = '8s';
+                 alter role {name} set temp_file_limit = '64MB'"
+            ))
+            .await
+    }
+
+    /// Ends and drops all of them.
+    pub async fn drop_all(admin: &Client, first: char) -> Result<(), Error> {
+        let names = format!("select rolname from pg_roles where rolname ~ '^{first}[0-9a-f]{{15}}$'");
+        for row in admin.query(&names, &[]).await? {
+            let name: String = row.get(0);
+            put_out(admin, &name).await?;
+            admin.batch_execute(&format!("drop owned by {0}; drop role {0}", quoted(&name))).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Begins a transaction that sees one moment of the database, and names that moment for others.
+pub async fn snapshot(watcher: &Client) -> Result<String, Error> {
+    watcher.batch_execute("begin isolation level repeatable read, read only; set local statement_timeout = 0").await?;
+    Ok(watcher.query_one("select pg_export_snapshot()", &[]).await?.get(0))
+}
+
+/// Rows of every table, counted one by one: of what a dump holds, so without temporary tables,
+/// materialized views and what belongs to extensions.
+pub async fn counts(watcher: &Client) -> Result<BTreeMap<String, u64>, Error> {
+    let sql = "select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+               where c.relkind = 'r' and c.relpersistence <> 't' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+                 and not exists (select 1 from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')";
+    let mut counts = BTreeMap::new();
+    for row in watcher.query(sql, &[]).await? {
+        let table: String = row.get(0);
+        let count: i64 = watcher.query_one(&format!("select count(*) from only {table}"), &[]).await?.get(0);
+        counts.insert(table, u64::try_from(count).unwrap_or(0));
+    }
+    Ok(counts)
+}
+
+/// Bytes of the database one is in.
+pub async fn size(inside: &Client) -> Result<u64, Error> {
+    let bytes: i64 = inside.query_one("select pg_database_size(current_database())", &[]).await?.get(0);
+    Ok(u64::try_from(bytes).unwrap_or(0))
 }
 
 /// Drops role and database for good.
@@ -196,7 +354,23 @@ pub async fn lock(inside: &Client, role: &str, limit: u64) -> Result<(), Error> 
 pub async fn unlock(inside: &Client, role: &str) -> Result<(), Error> {
     let own = format!("and c.relowner = '{}'::regrole", quoted(role));
     inside.batch_execute(&every_table(&format!("grant insert on %s to {}", quoted(role)), &own)).await?;
-    inside.batch_execute(&format!("drop event trigger if exists {LOCK}; drop function if exists pg_catalog.{LOCK}()")).await
+    inside
+        .batch_execute(&format!("{} drop event trigger if exists {LOCK}; drop function if exists pg_catalog.{LOCK}()", leave_extension()))
+        .await
+}
+
+/// Dumps leave out what belongs to an extension: a restored database must not hold our refusal.
+fn leave_extension() -> String {
+    format!(
+        "do $leave$
+         begin
+             if exists (select 1 from pg_catalog.pg_event_trigger t join pg_catalog.pg_depend d on d.objid = t.oid
+                        where t.evtname = '{LOCK}' and d.classid = 'pg_catalog.pg_event_trigger'::pg_catalog.regclass and d.deptype = 'e') then
+                 alter extension plpgsql drop event trigger {LOCK};
+                 alter extension plpgsql drop function pg_catalog.{LOCK}();
+             end if;
+         end $leave$;"
+    )
 }
 
 /// An event trigger of the superuser's: its owner alone can drop or disable it. Its function lies
@@ -212,9 +386,13 @@ fn refusal(limit: u64) -> String {
                            hint = 'Delete rows or drop tables. INSERT is allowed again by itself a minute after the database is back within its limit.';
              end if;
          end $refusal$;
+         {}
          drop event trigger if exists {LOCK};
          create event trigger {LOCK} on ddl_command_start execute function pg_catalog.{LOCK}();
-         commit"
+         alter extension plpgsql add function pg_catalog.{LOCK}();
+         alter extension plpgsql add event trigger {LOCK};
+         commit",
+        leave_extension()
     )
 }
 

@@ -1,6 +1,6 @@
 //! Addresses that are the key: 256 bits nobody can guess, short-lived, never logged.
 //!
-//! Log sessions are remembered by the hash of their token. The address of a build's output is made
+//! Log sessions and downloads are remembered by the hash of their token. The address of a build's output is made
 //! of the build's id and a code over it and the day, so listing builds leaves nothing behind. Both
 //! end with the process at the latest; clients ask for new ones.
 
@@ -16,13 +16,15 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::{
-    domain::{AppId, BuildId, Timestamp},
+    domain::{AppId, BackupId, BuildId, Timestamp},
     logs::Filter,
     secrets::{random_token, token_hash},
 };
 
 /// A log session may be joined, and joined again, for this long.
 pub const SESSION_LIFE: Duration = Duration::from_secs(3_600);
+/// A dump may be fetched for this long, once.
+pub const DOWNLOAD_LIFE: Duration = Duration::from_secs(600);
 /// Sessions at once; the oldest go first.
 const MAX_SESSIONS: usize = 10_000;
 const DAY_MILLIS: i64 = 86_400_000;
@@ -40,11 +42,12 @@ pub struct LogSession {
 pub struct Capabilities {
     key: SecretString,
     sessions: Mutex<HashMap<Vec<u8>, LogSession>>,
+    downloads: Mutex<HashMap<Vec<u8>, (BackupId, Timestamp)>>,
 }
 
 impl Capabilities {
     pub fn new() -> Capabilities {
-        Capabilities { key: random_token(), sessions: Mutex::default() }
+        Capabilities { key: random_token(), sessions: Mutex::default(), downloads: Mutex::default() }
     }
 
     /// Remembers a session and returns its token.
@@ -67,6 +70,21 @@ impl Capabilities {
     pub fn session(&self, token: &SecretString, now: Timestamp) -> Option<LogSession> {
         let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.get(&token_hash(token)).filter(|session| now.since(session.created_at) < SESSION_LIFE).cloned()
+    }
+
+    /// A token that fetches a dump once.
+    pub fn open_download(&self, backup: BackupId, now: Timestamp) -> SecretString {
+        let token = random_token();
+        let mut downloads = self.downloads.lock().unwrap_or_else(PoisonError::into_inner);
+        downloads.retain(|_, (_, made)| now.since(*made) < DOWNLOAD_LIFE);
+        downloads.insert(token_hash(&token), (backup, now));
+        token
+    }
+
+    /// The dump a token fetches; the token is used up.
+    pub fn take_download(&self, token: &SecretString, now: Timestamp) -> Option<BackupId> {
+        let taken = self.downloads.lock().unwrap_or_else(PoisonError::into_inner).remove(&token_hash(token));
+        taken.filter(|(_, made)| now.since(*made) < DOWNLOAD_LIFE).map(|(backup, _)| backup)
     }
 
     /// The token of a build's output: the same all day, good until the end of the next.
@@ -109,6 +127,18 @@ mod tests {
         let forged = format!("{}.{code}", BuildId::new().0.simple()).into();
         assert_eq!(ours.build(&forged, now), None);
         assert_eq!(ours.build(&"x".into(), now), None);
+    }
+
+    #[test]
+    fn a_dump_is_fetched_once_and_soon() {
+        let ours = Capabilities::new();
+        let (backup, now) = (BackupId::new(), Timestamp::from_secs(1_400_000_000));
+        let token = ours.open_download(backup, now);
+        assert_eq!(ours.take_download(&"guess".into(), now), None);
+        assert_eq!(ours.take_download(&token, now), Some(backup));
+        assert_eq!(ours.take_download(&token, now), None, "used up");
+        let late = ours.open_download(backup, now);
+        assert_eq!(ours.take_download(&late, now + DOWNLOAD_LIFE), None);
     }
 
     #[test]

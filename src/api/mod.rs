@@ -10,6 +10,7 @@ mod addons;
 mod app_features;
 mod apps;
 mod authorizations;
+mod backups;
 mod buildpacks;
 mod builds;
 mod capability;
@@ -168,7 +169,7 @@ impl Route {
     pub fn access(&self) -> Access {
         match self.path {
             path if OPEN.iter().any(|prefix| path.starts_with(prefix)) => Access::Capability,
-            path if path.starts_with("/apps/{app}") => Access::App,
+            path if path.starts_with("/apps/{app}") || path.starts_with("/client/v11/apps/{app}") => Access::App,
             _ => Access::Account,
         }
     }
@@ -184,6 +185,7 @@ pub fn routes() -> Vec<Route> {
         features::routes(),
         apps::routes(),
         authorizations::routes(),
+        backups::routes(),
         buildpacks::routes(),
         builds::routes(),
         catalog::routes(),

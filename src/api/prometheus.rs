@@ -1,6 +1,6 @@
 //! `GET /metrics`: the numbers of every app in Prometheus' text format, for administrators.
 
-use std::fmt::Write;
+use std::{collections::BTreeMap, fmt::Write};
 
 use axum::{
     extract::State,
@@ -10,6 +10,10 @@ use http::{Method, header};
 
 use crate::{
     api::{Api, Route},
+    domain::{
+        AddonId,
+        backup::{Backup, BackupState},
+    },
     dynos::AppPhase,
     http::{CurrentUser, Fault},
 };
@@ -26,6 +30,14 @@ struct Families {
     requests: String,
     memory: String,
     quota: String,
+    backups: String,
+}
+
+/// The last dump of every database that came to its end.
+fn newest_dumps(backups: Vec<Backup>) -> impl Iterator<Item = Backup> {
+    let ended = |one: &Backup| one.is_dump() && one.finished_at.is_some() && one.state != BackupState::Cancelled;
+    let newest: BTreeMap<AddonId, Backup> = backups.into_iter().filter(ended).map(|one| (one.addon_id, one)).collect();
+    newest.into_values()
 }
 
 async fn metrics(State(api): State<Api>, CurrentUser(user): CurrentUser) -> Result<Response, Fault> {
@@ -33,7 +45,8 @@ async fn metrics(State(api): State<Api>, CurrentUser(user): CurrentUser) -> Resu
         return Err(Fault::forbidden("Only administrators may read the numbers of the whole server."));
     }
     let apps = api.reader.apps().await?;
-    let mut families = Families { awake: String::new(), requests: String::new(), memory: String::new(), quota: String::new() };
+    let mut families =
+        Families { awake: String::new(), requests: String::new(), memory: String::new(), quota: String::new(), backups: String::new() };
     for app in &apps {
         let name = app.name.as_str();
         if let Some(status) = api.dynos.status(app.id) {
@@ -52,6 +65,10 @@ async fn metrics(State(api): State<Api>, CurrentUser(user): CurrentUser) -> Resu
             line(&mut families.memory, format_args!("siesta_dyno_memory_bytes{{app=\"{name}\",dyno=\"{dyno}\"}} {bytes}"));
         }
     }
+    for backup in newest_dumps(api.reader.backups().await?) {
+        let (addon, good) = (&backup.addon_name, u8::from(backup.is_good()));
+        line(&mut families.backups, format_args!("siesta_backup_good{{addon=\"{addon}\"}} {good}"));
+    }
     let queued = api.reader.queued_builds().await?.len();
     let text = [
         family("siesta_apps", "gauge", "Apps on this server.", &format!("siesta_apps {}\n", apps.len())),
@@ -59,6 +76,7 @@ async fn metrics(State(api): State<Api>, CurrentUser(user): CurrentUser) -> Resu
         family("siesta_app_awake", "gauge", "Whether the app is awake.", &families.awake),
         family("siesta_app_quota_used_seconds", "gauge", "Awake time that counts.", &families.quota),
         family("siesta_app_requests_total", "counter", "Answers to visitors since the start, by class of status.", &families.requests),
+        family("siesta_backup_good", "gauge", "Whether the last backup was restored with every row.", &families.backups),
         family("siesta_dyno_memory_bytes", "gauge", "Largest working set of the last minute, swap included.", &families.memory),
     ];
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text.concat()).into_response())

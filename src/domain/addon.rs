@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use crate::domain::{AddonId, AppId, AppName, AttachmentId, ConfigKey, Timestamp};
+use crate::domain::{AddonId, AppId, AppName, AttachmentId, ConfigKey, Timestamp, backup::Retention};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const GIB: u64 = 1024 * 1024 * 1024;
@@ -35,8 +35,8 @@ pub struct AddonPlan {
     pub connections: u32,
     /// Over a limit for this long, and INSERT is refused.
     pub grace: Duration,
-    /// Manual backups kept.
-    pub backups: u32,
+    /// Backups kept.
+    pub backups: Retention,
 }
 
 /// Everything this server offers.
@@ -53,7 +53,7 @@ pub static SERVICES: &[Service] = &[Service {
         bytes: GIB,
         connections: 20,
         grace: DAY.saturating_mul(7),
-        backups: 2,
+        backups: Retention { manual: 2, daily: 7, weekly: 4 },
     }],
 }];
 

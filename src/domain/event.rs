@@ -27,7 +27,8 @@ pub enum EventKind {
     Crash,
     Rename,
     Maintenance,
-    /// Detail: `did` (`attach`, `detach`, `rotate`, `reset`, `destroy`, `near`, `over`, `locked`, `free`), `addon`, `name`.
+    /// Detail: `did` (`attach`, `detach`, `rotate`, `reset`, `destroy`, `near`, `over`, `locked`, `free`,
+    /// `capture`, `restore`, `delete-backup`, `backup-failed`, `console`), `addon`, `name`.
     Addon,
 }
 

@@ -5,6 +5,7 @@
 
 pub mod addon;
 pub mod app;
+pub mod backup;
 pub mod build;
 pub mod capacity;
 pub mod config_var;

@@ -372,6 +372,12 @@ pub fn addon_spec(input: &AddonInput<'_>) -> ContainerSpec {
     })
 }
 
+/// A task of an add-on, a dump for example: bytes go in and out by its standard streams.
+pub fn addon_task_spec(input: &AddonInput<'_>) -> ContainerSpec {
+    let ContainerSpec(shape) = addon_spec(input);
+    ContainerSpec(ContainerShape { streams: Some(Streams::Pipes), ..shape })
+}
+
 /// A one-off dyno: a dyno whose streams may belong to a client.
 pub fn one_off_spec(input: &DynoInput<'_>, streams: Option<Streams>) -> ContainerSpec {
     let ContainerSpec(mut shape) = dyno_spec(input);

@@ -6,7 +6,7 @@ use http::{HeaderValue, StatusCode, header};
 
 use crate::{
     accounts::AccountError,
-    addons::AddonError,
+    addons::{AddonError, BackupError},
     apps::AppError,
     builder::BuildError,
     connections::ConnectionError,
@@ -312,6 +312,25 @@ impl From<AddonError> for Fault {
             AddonError::Network(error) => Fault::internal(&error),
             AddonError::Io(error) => Fault::internal(&error),
             AddonError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<BackupError> for Fault {
+    fn from(error: BackupError) -> Fault {
+        let message = error.to_string();
+        match error {
+            BackupError::NoSuchBackup => Fault { message, ..Fault::not_found("backup") },
+            BackupError::NotGood(_) | BackupError::Schedule(_) => Fault::invalid(message),
+            BackupError::Unfinished(_) | BackupError::TooMany(_) | BackupError::Cancelled => Fault::conflict(message),
+            BackupError::Dump(_)
+            | BackupError::Restore(_)
+            | BackupError::Corrupt
+            | BackupError::Counts { .. }
+            | BackupError::TooSlow(_)
+            | BackupError::NoRoom(_) => Fault::unavailable(message),
+            BackupError::Addon(error) => error.into(),
+            BackupError::Io(error) => Fault::internal(&error),
         }
     }
 }

@@ -170,6 +170,7 @@ impl Owners {
             releases: releases.clone(),
             logs: logs.clone(),
             keys: keys.clone(),
+            host: host.clone(),
             instance: instance.as_str().into(),
         });
         let builder = Builder::new(BuilderParts {
@@ -290,6 +291,7 @@ impl Owners {
         self.repeat(seconds(300), nobody(), &self.dynos, |dynos| async move { dynos.check_disks().await });
         self.repeat(seconds(15), self.addons.activator(), &self.addons, |addons| async move { addons.work().await });
         self.repeat(seconds(60), nobody(), &self.addons, |addons| async move { addons.sweep().await });
+        self.repeat(seconds(10), self.addons.backups_activator(), &self.addons, |addons| async move { addons.back_up().await });
         self.repeat(seconds(3600), nobody(), &self.accounts, |accounts| async move {
             if let Err(error) = accounts.sweep().await {
                 tracing::error!(%error, "old sessions and links stay for now");

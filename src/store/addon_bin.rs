@@ -3,8 +3,8 @@
 use sqlx::SqliteConnection;
 
 use crate::{
-    domain::{AddonId, AppId, Timestamp, UserId, user::Actor},
-    store::{Reader, StoreError, Writer, addon_attachments, addon_attachments::NewAttachment},
+    domain::{AddonId, AppId, Timestamp, UserId, backup::BackupSchedule, user::Actor},
+    store::{Reader, StoreError, Writer, addon_attachments, addon_attachments::NewAttachment, backup_schedules},
 };
 
 /// A destroyed add-on.
@@ -41,6 +41,11 @@ impl Reader {
         Ok(select!("where owner_id = ? order by destroyed_at desc", owner).fetch_all(&self.pool).await?)
     }
 
+    /// One of the bin.
+    pub async fn binned(&self, addon: AddonId) -> Result<Option<Binned>, StoreError> {
+        Ok(select!("where addon_id = ?", addon).fetch_optional(&self.pool).await?)
+    }
+
     /// What is due to be dropped for good.
     pub async fn binned_before(&self, now: Timestamp) -> Result<Vec<Binned>, StoreError> {
         Ok(select!("where purge_at <= ? order by purge_at", now).fetch_all(&self.pool).await?)
@@ -55,7 +60,13 @@ impl Writer {
 
     /// Takes an add-on out of the bin for an app, to be provisioned again over what is there.
     /// False when it is not there any more.
-    pub async fn take_from_bin(&self, addon: AddonId, app: AppId, by: &Actor, attachment: &NewAttachment<'_>) -> Result<bool, StoreError> {
+    pub async fn take_from_bin(
+        &self,
+        (addon, app): (AddonId, AppId),
+        by: &Actor,
+        attachment: &NewAttachment<'_>,
+        backups: Option<&BackupSchedule>,
+    ) -> Result<bool, StoreError> {
         let mut tx = self.begin().await?;
         let (user, email, now) = (by.id, by.email.as_str(), attachment.now);
         let done = sqlx::query!(
@@ -77,6 +88,9 @@ impl Writer {
         }
         sqlx::query!("delete from addon_bin where addon_id = ?", addon).execute(&mut *tx).await?;
         addon_attachments::insert(&mut tx, attachment).await?;
+        if let Some(schedule) = backups {
+            backup_schedules::insert(&mut tx, schedule).await?;
+        }
         tx.commit().await?;
         Ok(true)
     }

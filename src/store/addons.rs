@@ -4,9 +4,10 @@ use crate::{
     domain::{
         AddonId, AppId, AppName, Timestamp, UserId,
         addon::{Addon, AddonState, RowAccount},
+        backup::BackupSchedule,
         user::Actor,
     },
-    store::{Reader, StoreError, Writer, addon_attachments, addon_attachments::NewAttachment, addon_bin},
+    store::{Reader, StoreError, Writer, addon_attachments, addon_attachments::NewAttachment, addon_bin, backup_schedules},
 };
 
 /// What a new row is made of. The password is sealed for `Addon::place`.
@@ -20,6 +21,8 @@ pub struct NewAddon<'a> {
     pub role: &'a str,
     pub database: &'a str,
     pub sealed_password: Vec<u8>,
+    /// When it is dumped by itself.
+    pub backups: Option<BackupSchedule>,
     pub by: &'a Actor,
     pub now: Timestamp,
 }
@@ -179,6 +182,9 @@ impl Writer {
             return Ok(false);
         }
         addon_attachments::insert(&mut tx, attachment).await?;
+        if let Some(schedule) = &new.backups {
+            backup_schedules::insert(&mut tx, schedule).await?;
+        }
         tx.commit().await?;
         Ok(true)
     }

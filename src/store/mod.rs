@@ -10,6 +10,8 @@ mod app_buildpacks;
 mod app_features;
 pub mod apps;
 mod awake_spans;
+pub mod backup_schedules;
+pub mod backups;
 pub mod builds;
 mod collaborators;
 pub mod config_sets;

@@ -19,6 +19,7 @@ use crate::{
     web::{
         Page, Web,
         app::{Head, Seen, Tab},
+        backups::Backups,
         cx::Cx,
         form::Form,
         front::{Sent, fields},
@@ -41,6 +42,11 @@ pub fn told(cx: &Cx, did: &str, addon: &str, name: &str) -> (&'static str, &'sta
         "near" => ("database", "bad", "did-addon-near"),
         "over" => ("database", "bad", "did-addon-over"),
         "locked" => ("database", "bad", "did-addon-locked"),
+        "capture" => ("download", "", "did-addon-capture"),
+        "restore" => ("rotate-ccw", "", "did-addon-restore"),
+        "delete-backup" => ("trash-2", "", "did-addon-delete-backup"),
+        "backup-failed" => ("triangle-alert", "bad", "did-addon-backup-failed"),
+        "console" => ("terminal", "", "did-addon-console"),
         _ => ("database", "ok", "did-addon-free"),
     };
     (icon, class, cx.lang.with(key, &values))
@@ -246,6 +252,7 @@ struct AddonPage {
     url: Option<String>,
     revealed: bool,
     error: Option<String>,
+    backups: Backups,
 }
 
 struct Attached {
@@ -256,9 +263,14 @@ struct Attached {
 }
 
 /// An add-on the app owns, by its name.
-async fn owned(web: &Web, app: &App, named: &str) -> Result<Addon, Fault> {
+pub async fn owned(web: &Web, app: &App, named: &str) -> Result<Addon, Fault> {
     let addons = web.reader.addons_of_app(app.id).await?;
     addons.into_iter().find(|addon| addon.name == named).ok_or_else(|| Fault::not_found("add_on"))
+}
+
+/// A database the app owns, by its name.
+pub async fn owned_database(web: &Web, app: &App, named: &str) -> Result<Addon, Fault> {
+    owned(web, app, named).await
 }
 
 #[derive(Deserialize, Default)]
@@ -278,7 +290,8 @@ pub async fn addon_page(
     show(&web, cx, &app, &addon, (StatusCode::OK, Form::default(), query.reveal.is_some())).await
 }
 
-async fn show(web: &Web, cx: Cx, app: &App, addon: &Addon, (status, form, revealed): (StatusCode, Form, bool)) -> Page {
+/// The page of an add-on, with what is wrong with a form on it.
+pub async fn show(web: &Web, cx: Cx, app: &App, addon: &Addon, (status, form, revealed): (StatusCode, Form, bool)) -> Page {
     let Seen { head, .. } = Head::see(web, &cx, app, Tab::Resources).await?;
     let attachments = web.reader.attachments_of_addon(addon.id).await?;
     let own = attachments.iter().find(|one| one.app_id == app.id && one.state == AttachmentState::Attached);
@@ -313,6 +326,7 @@ async fn show(web: &Web, cx: Cx, app: &App, addon: &Addon, (status, form, reveal
         revealed: url.is_some(),
         url,
         error: addon.error.clone(),
+        backups: Backups::load(web, &cx, addon).await?,
         cx,
     };
     Ok(page(status, &shown))

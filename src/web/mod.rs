@@ -43,10 +43,12 @@ mod ansi;
 mod app;
 mod apps;
 mod assets;
+mod backups;
 mod builds;
 mod chart;
 mod console;
 mod cx;
+mod database;
 mod drains;
 mod env;
 mod form;
@@ -177,6 +179,13 @@ fn app_pages() -> Router<Web> {
         .route("/addons/{addon}/attach", post(addons::attach))
         .route("/addons/{addon}/detach", post(addons::detach))
         .route("/addons/{addon}/destroy", post(addons::destroy))
+        .route("/addons/{addon}/data", get(database::database_page).post(database::ask))
+        .route("/addons/{addon}/backups", post(backups::capture))
+        .route("/addons/{addon}/backups/{backup}/cancel", post(backups::cancel))
+        .route("/addons/{addon}/backups/{backup}/delete", post(backups::delete))
+        .route("/addons/{addon}/backups/{backup}/download", get(backups::download))
+        .route("/addons/{addon}/restore-backup", post(backups::restore))
+        .route("/addons/{addon}/schedule", post(backups::schedule))
         .route("/scale", post(formation::scale))
         .route("/restart", post(formation::restart))
         .route("/wake", post(formation::wake))

@@ -3,7 +3,7 @@
 
 use crate::{
     accounts::{AccountError, PasswordError},
-    addons::AddonError,
+    addons::{AddonError, AskError, BackupError},
     apps::AppError,
     builder::BuildError,
     connections::ConnectionError,
@@ -90,6 +90,30 @@ pub fn addon(lang: Lang, error: &AddonError) -> Option<String> {
         AddonError::ServerDown => lang.t("addon-server-down"),
         _ => return None,
     })
+}
+
+/// What is wrong with a backup. None: not the user's doing.
+pub fn backup(lang: Lang, error: &BackupError) -> Option<String> {
+    Some(match error {
+        BackupError::TooMany(name) => lang.with("backup-too-many", &[("name", name)]),
+        BackupError::NotGood(name) => lang.with("backup-not-good", &[("name", name)]),
+        BackupError::Unfinished(name) => lang.with("backup-unfinished", &[("name", name)]),
+        BackupError::Schedule(_) => lang.t("backup-bad-schedule"),
+        BackupError::NoRoom(_) => lang.t("backup-no-room"),
+        BackupError::Addon(error) => return addon(lang, error),
+        _ => return None,
+    })
+}
+
+/// Why a question in SQL has no answer; PostgreSQL's own words stay as they are.
+pub fn ask(lang: Lang, error: &AskError) -> String {
+    match error {
+        AskError::Refused(text) => text.clone(),
+        AskError::Length => lang.t("console-length"),
+        AskError::TooSlow => lang.t("console-slow"),
+        AskError::TooLarge => lang.t("console-large"),
+        AskError::Addon(error) => addon(lang, error).unwrap_or_else(|| error.to_string()),
+    }
 }
 
 fn one_off(lang: Lang, fault: &one_off::Fault) -> String {

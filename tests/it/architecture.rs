@@ -31,7 +31,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("domains", "domain clock config dynos logs store"),
     ("pipelines", "domain clock releases scheduler store"),
     ("repositories", "domain clock config connections builder github logs scheduler secrets store"),
-    ("addons", "domain clock config fail_point scheduler secrets engine logs releases store"),
+    ("addons", "domain clock config dynos fail_point scheduler secrets engine host logs releases store"),
     ("apps", "domain clock addons builder dynos logs plans releases repositories store"),
     ("tls", "domain clock config"),
     (

@@ -73,8 +73,12 @@ fn least(route: &str) -> Option<Role> {
         | "POST /apps/{app}/formations/{type}/actions/stop"
         | "POST /apps/{app}/releases"
         | "POST /apps/{app}/sni-endpoints"
-        | "POST /apps/{app}/sources" => Role::Deploy,
-        "DELETE /apps/{app}" | "DELETE /apps/{app}/addons/{addon}" | "POST /apps/{app}/collaborators" | "PATCH /apps/{app}/collaborators/{collaborator}" => Role::Owner,
+        | "POST /apps/{app}/sources"
+        | "GET /client/v11/apps/{app}/transfers"
+        | "GET /client/v11/apps/{app}/transfers/{transfer}"
+        | "POST /client/v11/apps/{app}/transfers/{transfer}/actions/public-url"
+        | "POST /client/v11/apps/{app}/transfers/{transfer}/actions/cancel" => Role::Deploy,
+        "DELETE /client/v11/apps/{app}/transfers/{transfer}" | "DELETE /apps/{app}" | "DELETE /apps/{app}/addons/{addon}" | "POST /apps/{app}/collaborators" | "PATCH /apps/{app}/collaborators/{collaborator}" => Role::Owner,
         _ => return None,
     };
     Some(role)

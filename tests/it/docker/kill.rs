@@ -133,6 +133,65 @@ async fn killed_while_a_database_is_made_rotated_or_destroyed_everything_ends_as
 }
 
 #[tokio::test]
+async fn killed_in_the_middle_of_a_backup_or_restore_no_row_is_lost_and_nothing_is_left_in_the_server() {
+    let soak = std::env::var_os("SIESTA_TEST_SOAK").is_some();
+    let patience = Duration::from_secs(120);
+    let mut served = Served::start(&[]);
+    let token = served.claim();
+    served.api("POST", "/apps", &token).json(&json!({ "name": "sobrevive" })).send().await.expect("an answer");
+    let wanted = json!({ "plan": "heroku-postgresql:mini" });
+    served.api("POST", "/apps/sobrevive/addons", &token).json(&wanted).send().await.expect("an answer");
+    let ready = async || served.get("/apps/sobrevive/addons", &token).await[0].clone();
+    let name = served.until(patience, ready, |addon| addon["state"] == "provisioned").await["name"].as_str().expect("a name").to_owned();
+    let vars = served.get("/apps/sobrevive/config-vars", &token).await;
+    let url = Url::parse(vars["DATABASE_URL"].as_str().expect("an address"));
+    let inside = session(served.data.path(), &url).await.expect("a session");
+    inside.batch_execute("create table t (id int); insert into t select generate_series(1, 300)").await.expect("rows");
+    let transfers = async |served: &Served| {
+        let all = served.get("/client/v11/apps/sobrevive/transfers", &token).await;
+        all.as_array().cloned().unwrap_or_default()
+    };
+    let first = served.api("POST", &format!("/client/v11/databases/{name}/backups"), &token).send().await.expect("an answer");
+    assert_eq!(first.status(), 201);
+    let done = async || transfers(&served).await.iter().filter(|one| one["succeeded"] == true).count();
+    served.until(patience, done, |count| *count == 1).await;
+
+    let mut expected = 1;
+    for place in fail_point::BACKUP_PLACES.iter().chain(fail_point::RESTORE_PLACES) {
+        if !soak && !["backup.begun", "backup.scratch", "restore.swapped"].contains(place) {
+            continue;
+        }
+        let source = transfers(&served).await.into_iter().find(|one| one["from_type"] == "pg_dump").expect("a dump");
+        served.kill();
+        served.set("SIESTA_FAIL_POINT", Some(place));
+        served.run();
+        let is_restore = place.starts_with("restore");
+        let path = format!("/client/v11/databases/{name}/{}", if is_restore { "restores" } else { "backups" });
+        // Cut off: with or without an answer.
+        let _ = served.api("POST", &path, &token).json(&json!({ "backup_url": source["to_url"] })).send().await;
+        served.wait_for_end().await;
+        assert!(served.server_log().contains(&format!("fail point {place} reached")), "{place}\n{}", served.server_log());
+        if *place == "restore.swapped" {
+            let inside = session(served.data.path(), &url).await.expect("the database is in its place");
+            inside.batch_execute("insert into t values (301)").await.expect("a row after the restore");
+        }
+        served.set("SIESTA_FAIL_POINT", None);
+        served.run();
+        expected += 1;
+        let settled = async || transfers(&served).await.iter().map(|one| one["succeeded"] == true).collect::<Vec<_>>();
+        // Of dumps by hand two are kept: what counts is that none waits and none failed.
+        served.until(patience, settled, |all| all.iter().all(|good| *good)).await;
+        let newest = transfers(&served).await[0].clone();
+        assert_eq!(newest["num"], expected, "{place}: {newest}");
+        let inside = session(served.data.path(), &url).await.expect("a session");
+        let count = async |sql: &str| inside.query_one(sql, &[]).await.expect("a count").get::<_, i64>(0);
+        let rows = if *place == "restore.swapped" { 301 } else { 300 };
+        assert_eq!(count("select count(*) from t").await, rows, "{place}");
+        assert_eq!(count(super::backups::ORPHANS).await, 0, "{place}");
+    }
+}
+
+#[tokio::test]
 async fn killed_at_random_moments_releases_wakes_and_scales_are_neither_lost_nor_doubled() {
     let soak = std::env::var_os("SIESTA_TEST_SOAK").is_some();
     let seed: u64 = std::env::var("SIESTA_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);

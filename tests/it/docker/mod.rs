@@ -1,6 +1,7 @@
 //! Tests against real Docker; `script/test` prepares engine and stack images.
 
 mod addons;
+mod backups;
 mod builds;
 mod cellar;
 mod door;

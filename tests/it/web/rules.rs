@@ -19,13 +19,19 @@ const READS: [&str; 11] = [
     "/settings",
     "/settings?reveal=1",
 ];
-const CHANGES: [(&str, &[(&str, &str)]); 26] = [
+const CHANGES: [(&str, &[(&str, &str)]); 32] = [
     ("/addons", &[("plan", "heroku-postgresql:mini")]),
     ("/addons/restore", &[("addon", "0198c0de-0000-7000-8000-000000000000")]),
     ("/addons/postgresql-x-1/rotate", &[]),
     ("/addons/postgresql-x-1/attach", &[("to", "tienda"), ("name", "")]),
     ("/addons/postgresql-x-1/detach", &[("attachment", "x")]),
     ("/addons/postgresql-x-1/destroy", &[("confirm", "tienda")]),
+    ("/addons/postgresql-x-1/data", &[("sql", "select 1")]),
+    ("/addons/postgresql-x-1/backups", &[]),
+    ("/addons/postgresql-x-1/backups/b001/cancel", &[]),
+    ("/addons/postgresql-x-1/backups/b001/delete", &[]),
+    ("/addons/postgresql-x-1/restore-backup", &[("backup", "b001"), ("confirm", "tienda")]),
+    ("/addons/postgresql-x-1/schedule", &[("hour", "3"), ("time_zone", "UTC")]),
     ("/config/file", &[("text", "A=b"), ("confirm", "1")]),
     ("/scale", &[("process", "web"), ("quantity", "0")]),
     ("/restart", &[]),
@@ -251,7 +257,10 @@ async fn a_collaborator_does_what_the_role_allows_and_no_more() {
     }
     for (path, fields) in CHANGES {
         let answer = server.post(&dora, &format!("/apps/tienda{path}"), fields).await;
-        let owners = ["/rename", "/delete", "/access/give", "/access/remove", "/addons/postgresql-x-1/destroy"].contains(&path);
+        let of_addon = ["destroy", "restore-backup", "backups/b001/delete"]
+            .iter()
+            .any(|end| path.strip_prefix("/addons/postgresql-x-1/") == Some(end));
+        let owners = of_addon || ["/rename", "/delete", "/access/give", "/access/remove"].contains(&path);
         assert_eq!(answer.status == StatusCode::FORBIDDEN, owners, "{path}: {}", answer.status);
     }
     assert!(server.get(&dora, "/apps").await.text.contains("tienda"));
