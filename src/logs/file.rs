@@ -10,7 +10,7 @@ use sqlx::{
 };
 
 use crate::{
-    domain::{AppId, LogLine, log_line::Source},
+    domain::{AppId, DrainId, LogLine, log_line::Source},
     logs::KEPT_LINES,
     store::StoreError,
 };
@@ -21,6 +21,14 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations/logs");
 const ROWS: usize = 200;
 /// Lines of an app between two deletions of what is too old.
 const TRIM: u64 = 100;
+
+/// How far a drain has come: the number it reads next, and when its last delivered line was said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Position {
+    pub(super) app: AppId,
+    pub(super) next: u64,
+    pub(super) at_micros: i64,
+}
 
 /// New lines of one app: the number of the first, and the lines.
 pub(super) struct Batch {
@@ -66,8 +74,18 @@ impl LogFile {
         Ok(rows.into_iter().map(|row| (row.app, row.last.unsigned_abs())).collect())
     }
 
-    /// Writes all batches in one transaction and trims their apps to what is kept.
-    pub(super) async fn write(&self, batches: &[Batch]) -> Result<(), StoreError> {
+    /// The positions of all drains.
+    pub(super) async fn positions(&self) -> Result<HashMap<DrainId, Position>, StoreError> {
+        let rows = sqlx::query!(r#"select drain_id as "drain: DrainId", app_id as "app: AppId", next, at from drain_positions"#);
+        let rows = rows.fetch_all(&self.reader).await?;
+        let position = |app, next: i64, at_micros| Position { app, next: next.unsigned_abs(), at_micros };
+        Ok(rows.into_iter().map(|row| (row.drain, position(row.app, row.next, row.at))).collect())
+    }
+
+    /// Writes all batches and positions in one transaction and trims the apps to what is kept. No
+    /// position gets ahead of the lines that are written: their numbers are given again after a
+    /// crash. Those that would are held back, and returned.
+    pub(super) async fn write(&self, batches: &[Batch], positions: &HashMap<DrainId, Position>) -> Result<Vec<DrainId>, StoreError> {
         let mut transaction = self.writer.begin().await?;
         for chunk in batches.chunks(ROWS) {
             let mut insert = QueryBuilder::<Sqlite>::new("insert into log_blocks (app_id, first, last, at, lines) ");
@@ -90,8 +108,26 @@ impl LogFile {
             let keep_from = batch.last().cast_signed() - KEPT_LINES as i64;
             sqlx::query!("delete from log_blocks where app_id = ? and last <= ?", batch.app, keep_from).execute(&mut *transaction).await?;
         }
+        let mut held_back = Vec::new();
+        for (drain, Position { app, next, at_micros }) in positions {
+            let wanted = next.cast_signed();
+            let written = sqlx::query_scalar!(
+                r#"insert into drain_positions (drain_id, app_id, next, at)
+                   select ?1, ?2, min(?3, coalesce((select last + 1 from log_numbers where app_id = ?2), 1)), ?4
+                   where true
+                   on conflict (drain_id) do update set next = excluded.next, at = excluded.at
+                   returning next as "next!: i64""#,
+                drain,
+                app,
+                wanted,
+                at_micros
+            );
+            if written.fetch_one(&mut *transaction).await? < wanted {
+                held_back.push(*drain);
+            }
+        }
         transaction.commit().await?;
-        Ok(())
+        Ok(held_back)
     }
 
     /// The lines of an app with numbers in `from .. before`, oldest first.
@@ -119,8 +155,14 @@ impl LogFile {
         Ok(())
     }
 
+    pub(super) async fn forget_drain(&self, drain: DrainId) -> Result<(), StoreError> {
+        sqlx::query!("delete from drain_positions where drain_id = ?", drain).execute(&self.writer).await?;
+        Ok(())
+    }
+
     pub(super) async fn forget(&self, app: AppId) -> Result<(), StoreError> {
         let mut transaction = self.writer.begin().await?;
+        sqlx::query!("delete from drain_positions where app_id = ?", app).execute(&mut *transaction).await?;
         sqlx::query!("delete from log_blocks where app_id = ?", app).execute(&mut *transaction).await?;
         sqlx::query!("delete from log_numbers where app_id = ?", app).execute(&mut *transaction).await?;
         transaction.commit().await?;

@@ -10,7 +10,7 @@ mod tail;
 use std::{
     collections::{HashMap, VecDeque},
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -20,13 +20,13 @@ use tokio::sync::Notify;
 use crate::{
     clock::Clock,
     domain::{
-        AppId, LogLine, Timestamp,
+        AppId, DrainId, LogLine, Timestamp,
         log_line::{MAX_LINE_BYTES, Source},
     },
     scheduler::{Activator, Tasks, every},
     store::StoreError,
 };
-use file::{Batch, LogFile};
+use file::{Batch, LogFile, Position};
 use ring::{AppLog, AppLogs};
 
 /// Lines kept for an app, and for how long (heroku.md 5.2).
@@ -53,7 +53,9 @@ struct Inner {
     apps: AppLogs,
     /// Apps with lines the file lacks; each at most once.
     dirty: Mutex<Vec<Arc<AppLog>>>,
-    /// The first dirty app wakes the writer; one with many waiting lines hurries it.
+    /// Of drains that have delivered, not in the file yet.
+    positions: Mutex<HashMap<DrainId, Position>>,
+    /// The first dirty app or drain wakes the writer; one with many waiting lines hurries it.
     begin: Notify,
     hurry: Notify,
     /// Held while the file is written.
@@ -99,6 +101,7 @@ impl Logs {
         let inner = Arc::new(Inner {
             apps,
             dirty: Mutex::default(),
+            positions: Mutex::default(),
             begin: Notify::new(),
             hurry: Notify::new(),
             writing: tokio::sync::Mutex::default(),
@@ -198,6 +201,7 @@ impl Logs {
             self.inner.dirty.lock().unwrap_or_else(PoisonError::into_inner).retain(|dirty| !Arc::ptr_eq(dirty, &log));
             log.go();
         }
+        self.inner.positions().retain(|_, position| position.app != app);
         self.inner.file.forget(app).await
     }
 
@@ -214,6 +218,16 @@ impl Inner {
 
     fn mark(&self, log: Arc<AppLog>) {
         self.dirty.lock().unwrap_or_else(PoisonError::into_inner).push(log);
+        self.begin.notify_one();
+    }
+
+    fn positions(&self) -> MutexGuard<'_, HashMap<DrainId, Position>> {
+        self.positions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A drain has come so far: written with the next batch, so that it goes on there after a crash.
+    fn drained(&self, drain: DrainId, position: Position) {
+        self.positions().insert(drain, position);
         self.begin.notify_one();
     }
 
@@ -249,17 +263,23 @@ impl Inner {
         let _writing = self.writing.lock().await;
         let dirty = std::mem::take(&mut *self.dirty.lock().unwrap_or_else(PoisonError::into_inner));
         let batches: Vec<Batch> = dirty.iter().map(|log| self.take(log)).filter(|batch| !batch.lines.is_empty()).collect();
-        if batches.is_empty() {
+        let positions = std::mem::take(&mut *self.positions());
+        if batches.is_empty() && positions.is_empty() {
             return;
         }
-        let written = self.file.write(&batches).await;
+        let written = self.file.write(&batches, &positions).await;
+        // What was held back goes along with the lines it waits for.
+        let again = |drain: &DrainId| written.as_ref().map_or(true, |held_back| held_back.contains(drain));
+        for (drain, position) in positions.into_iter().filter(|(drain, _)| again(drain)) {
+            self.positions().entry(drain).or_insert(position);
+        }
         let now = self.clock.now_micros();
         let last: HashMap<AppId, u64> = batches.iter().map(|batch| (batch.app, batch.last())).collect();
         for log in dirty {
             let Some(last) = last.get(&log.id) else { continue };
             let mut ring = log.ring();
             match &written {
-                Ok(()) => ring.wrote(*last),
+                Ok(_) => ring.wrote(*last),
                 Err(_) => {
                     ring.failed(*last, now);
                     let again = !std::mem::replace(&mut ring.dirty, true);

@@ -73,16 +73,24 @@ pub struct Draining {
 
 impl Draining {
     pub async fn start(port: u16, ca: Option<&Path>) -> Draining {
+        Draining::over(Arc::new(tempfile::tempdir().unwrap()), port, ca).await
+    }
+
+    /// Over a data folder; its app is made unless it is there.
+    pub async fn over(folder: Arc<tempfile::TempDir>, port: u16, ca: Option<&Path>) -> Draining {
         let allow = format!("127.0.0.1:{port},localhost:{port}");
         let mut flags = vec!["--egress-allow", &allow];
         if let Some(ca) = ca {
             flags.extend(["--egress-ca", ca.to_str().unwrap()]);
         }
-        let house = House::start(&flags).await;
-        let user = house.owners.accounts.create_user("ana@example.org", &"correct horse battery".into(), false).await.unwrap();
+        let house = House::over(folder, &flags).await;
+        let user = house.owners.accounts.system_user().await.unwrap();
         let by = Actor { id: user.id, email: user.email };
-        let app = house.owners.apps.create(Some("tienda".parse().unwrap()), &by).await.unwrap().id;
-        Draining { house, app, by }
+        let app = match house.owners.reader.apps().await.unwrap().pop() {
+            Some(app) => app,
+            None => house.owners.apps.create(Some("tienda".parse().unwrap()), &by).await.unwrap(),
+        };
+        Draining { house, app: app.id, by }
     }
 
     pub async fn add(&self, url: &str) -> Drain {
@@ -122,7 +130,10 @@ async fn a_syslog_drain_gets_each_line_and_connects_again() {
     draining.print("Hello ñ");
     let mut stream = accepted(&listener).await;
     let said = patiently(message(&mut stream)).await.unwrap();
-    assert!(said.contains("app api - - Add log drain syslog://127.0.0.1:") && said.ends_with(" by user ana@example.org\n"), "{said}");
+    assert!(
+        said.contains("app api - - Add log drain syslog://127.0.0.1:") && said.ends_with(&format!(" by user {}\n", draining.by.email)),
+        "{said}"
+    );
     let expected = format!("<190>1 2015-04-25T22:13:20.000000+00:00 {} app web.1 - - Hello ñ\n", drain.token);
     assert_eq!(patiently(message(&mut stream)).await.unwrap(), expected);
     assert!(drain.token.starts_with("d.") && drain.token.len() == 38);
@@ -234,7 +245,11 @@ async fn collect(State((requests, answers)): State<Hands>, headers: HeaderMap, b
 
 impl Collector {
     async fn start(authority: &Authority) -> Collector {
-        let listener = Secure { listener: TcpListener::bind("127.0.0.1:0").await.unwrap(), acceptor: authority.acceptor() };
+        Collector::on(0, authority).await
+    }
+
+    async fn on(port: u16, authority: &Authority) -> Collector {
+        let listener = Secure { listener: TcpListener::bind(("127.0.0.1", port)).await.unwrap(), acceptor: authority.acceptor() };
         let port = listener.local_addr().unwrap().port();
         let ((give, requests), (answers, take), tasks) = (mpsc::channel(100), mpsc::channel(100), Tasks::new());
         let router = Router::new().route("/in", post(collect)).with_state((give, Arc::new(Mutex::new(take))));
@@ -342,6 +357,43 @@ async fn what_a_slow_receiver_missed_is_counted_to_the_line() {
     assert_eq!(lines + dropped, 5_001, "5,000 lines and the one about the drain");
     draining.house.stop().await;
     collector.tasks.stop(LONG).await;
+}
+
+/// A runtime of its own: dropping it ends a server as a kill does.
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+#[test]
+fn after_a_kill_a_drain_goes_on_with_the_first_line_that_was_not_taken() {
+    let (authority, folder) = (Authority::new(), Arc::new(tempfile::tempdir().unwrap()));
+    let port = runtime().block_on(async {
+        let mut collector = Collector::start(&authority).await;
+        let draining = Draining::over(folder.clone(), collector.port, Some(&authority.file("ca.pem"))).await;
+        draining.add(&collector.url()).await;
+        (0..10).for_each(|number| draining.print(&format!("line {number};")));
+        while !collector.request().await.1.contains("line 9;") {
+            collector.answers.send(StatusCode::OK).await.unwrap();
+        }
+        collector.answers.send(StatusCode::OK).await.unwrap();
+        (10..20).for_each(|number| draining.print(&format!("line {number};")));
+        assert!(collector.request().await.1.contains("line 10;"), "and it is not answered");
+        draining.house.owners.logs.flush().await;
+        collector.port
+    });
+    let told = runtime().block_on(async {
+        let mut collector = Collector::on(port, &authority).await;
+        let draining = Draining::over(folder, port, Some(&authority.file("ca.pem"))).await;
+        let mut told = String::new();
+        while !told.contains("line 19;") {
+            told += &collector.request().await.1;
+            collector.answers.send(StatusCode::OK).await.unwrap();
+        }
+        draining.house.stop().await;
+        told
+    });
+    let counts: Vec<usize> = (0..20).map(|number| told.matches(&format!(" line {number};")).count()).collect();
+    assert_eq!(counts, [[0; 10], [1; 10]].concat(), "{told}");
 }
 
 #[tokio::test]

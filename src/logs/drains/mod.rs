@@ -18,7 +18,7 @@ use crate::{
     clock::Clock,
     domain::{AppId, DrainId, Timestamp, user::Actor},
     egress::{Egress, EgressError},
-    logs::Logs,
+    logs::{Logs, file::Position},
     scheduler::Tasks,
     secrets::{KeyRing, SecretError},
     store::{Reader, StoreError, Writer, log_drains::DrainRow},
@@ -99,14 +99,16 @@ impl Drains {
         Drains { inner: Arc::new(Inner { parts, at_work: Mutex::default(), adding: tokio::sync::Mutex::default() }) }
     }
 
-    /// Begins to send for all drains, from the next line of each app on.
+    /// Begins to send for all drains, from the first line on that each has not delivered.
     ///
     /// # Errors
     /// When the database fails. A drain whose address cannot be unsealed is left out, and logged.
     pub async fn start(&self) -> Result<(), StoreError> {
+        let positions = self.inner.parts.logs.inner.file.positions().await?;
         for row in self.inner.parts.reader.drains().await? {
+            let position = positions.get(&row.id).copied();
             match self.opened(row) {
-                Ok(drain) => self.send_for(&drain),
+                Ok(drain) => self.send_for(&drain, position),
                 Err(error) => tracing::error!(%error, "a log drain does not run"),
             }
         }
@@ -155,7 +157,7 @@ impl Drains {
         let row = DrainRow { id, app_id: app, sealed, token: format!("d.{}", Uuid::new_v4()), created_at: parts.clock.now() };
         parts.writer.insert_drain(&row).await?;
         let drain = Drain { id, app, address, token: row.token, created_at: row.created_at, trouble: None };
-        self.send_for(&drain);
+        self.send_for(&drain, None);
         parts.logs.api(app, format!("Add log drain {} by user {}", drain.address, by.email));
         Ok(drain)
     }
@@ -170,6 +172,8 @@ impl Drains {
         if let Some(worker) = self.at_work().remove(&drain.id) {
             worker.removed.cancel();
         }
+        self.inner.parts.logs.inner.positions().remove(&drain.id);
+        self.inner.parts.logs.inner.file.forget_drain(drain.id).await?;
         self.inner.parts.logs.api(app, format!("Remove log drain {} by user {}", drain.address, by.email));
         Ok(drain)
     }
@@ -186,19 +190,26 @@ impl Drains {
         Ok(Drain { id: row.id, app: row.app_id, address, token: row.token, created_at: row.created_at, trouble })
     }
 
-    fn send_for(&self, drain: &Drain) {
+    /// Where it was before, or from the next line on.
+    fn send_for(&self, drain: &Drain, from: Option<Position>) {
         let parts = &self.inner.parts;
         let (removed, trouble) = (CancellationToken::new(), Trouble::default());
         let log = parts.logs.inner.app(drain.app);
         let next = log.ring().last() + 1;
+        let from = from.unwrap_or_else(|| {
+            let newest = Position { app: drain.app, next, at_micros: parts.clock.now_micros() };
+            parts.logs.inner.drained(drain.id, newest);
+            newest
+        });
         let worker = Worker {
+            id: drain.id,
             logs: parts.logs.clone(),
             log,
             framer: Framer { protocol: drain.address.protocol, token: drain.token.clone() },
             sender: Sender::new(parts.egress.clone(), drain.address.clone(), drain.token.clone()),
             shown: drain.address.to_string(),
             trouble: trouble.clone(),
-            progress: Progress::from(next, parts.clock.now_micros()),
+            progress: Progress::from(from.next.min(next), from.at_micros),
         };
         self.at_work().insert(drain.id, AtWork { removed: removed.clone(), trouble });
         let (drains, id, stopping) = (self.clone(), drain.id, parts.tasks.stopping());

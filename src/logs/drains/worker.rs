@@ -10,12 +10,14 @@ use rand::random;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    domain::DrainId,
     logs::{
         Filter, Logs,
         drains::{
             frame::{Frame, Framer},
             send::{SendError, Sender},
         },
+        file::Position,
         ring::AppLog,
     },
     store::StoreError,
@@ -33,6 +35,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 pub(super) type Trouble = Arc<Mutex<Option<String>>>;
 
 pub(super) struct Worker {
+    pub(super) id: DrainId,
     pub(super) logs: Logs,
     pub(super) log: Arc<AppLog>,
     pub(super) framer: Framer,
@@ -56,15 +59,15 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// A drain that begins with line `next`, now.
-    pub(super) fn from(next: u64, now_micros: i64) -> Progress {
-        Progress { next, at_hand: None, lost: 0, since_micros: now_micros, failures: 0 }
+    /// A drain that goes on with line `next`; the one before it was said at `since_micros`.
+    pub(super) fn from(next: u64, since_micros: i64) -> Progress {
+        Progress { next, at_hand: None, lost: 0, since_micros, failures: 0 }
     }
 }
 
 impl Worker {
     /// Runs until `removed`, or until the app is gone. When the server stops, what waits is sent, for
-    /// a short while; what a receiver does not take then is lost to it.
+    /// a short while; what a receiver does not take then waits for the next start.
     pub(super) async fn run(mut self, removed: CancellationToken, stopping: CancellationToken) {
         let cut = {
             let stopping = stopping.clone();
@@ -78,6 +81,7 @@ impl Worker {
             () = removed.cancelled() => {}
             () = cut => {}
         }
+        self.logs.flush().await;
     }
 
     /// Until the app is gone, or `stopping` and nothing waits. A delivery is never cut by the stop.
@@ -151,8 +155,9 @@ impl Worker {
     async fn deliver(&mut self) -> Result<(), SendError> {
         let Some(frame) = &self.progress.at_hand else { return Ok(()) };
         self.sender.send(frame).await?;
-        let next = self.progress.next;
-        self.progress = Progress::from(next, frame.last_at_micros);
+        let (next, at_micros) = (self.progress.next, frame.last_at_micros);
+        self.progress = Progress::from(next, at_micros);
+        self.logs.inner.drained(self.id, Position { app: self.log.id, next, at_micros });
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(())
     }

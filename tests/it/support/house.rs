@@ -59,12 +59,16 @@ pub struct House {
     pub engine: FakeEngine,
     pub github: FakeGitHub,
     pub clock: ManualClock,
-    _folder: tempfile::TempDir,
+    _folder: Arc<tempfile::TempDir>,
 }
 
 impl House {
     pub async fn start(flags: &[&str]) -> House {
-        let folder = tempfile::tempdir().expect("a folder");
+        House::over(Arc::new(tempfile::tempdir().expect("a folder")), flags).await
+    }
+
+    /// The same over the data folder of one before.
+    pub async fn over(folder: Arc<tempfile::TempDir>, flags: &[&str]) -> House {
         let (engine, clock) = (FakeEngine::new(INSTANCE), ManualClock::at(Timestamp::from_secs(1_430_000_000)));
         for image in ["siesta/run:1", "siesta/build:1"] {
             engine.add_image(image);
@@ -90,10 +94,15 @@ impl House {
 
 /// A slug with these processes whose image is in the engine already.
 pub fn slug(engine: &FakeEngine, app_id: AppId, procfile: &str, now: Timestamp) -> Slug {
-    let id = SlugId::new();
-    engine.add_image(&app_image(id).0);
+    let slug = plain_slug(app_id, procfile, now);
+    engine.add_image(&app_image(slug.id).0);
+    slug
+}
+
+/// A slug with these processes and files that are not there.
+pub fn plain_slug(app_id: AppId, procfile: &str, now: Timestamp) -> Slug {
     Slug {
-        id,
+        id: SlugId::new(),
         app_id,
         commit: Some(COMMIT.to_owned()),
         code_file: "c0de".repeat(16),
