@@ -1,6 +1,8 @@
 //! One table from every owner's failures to a status, Heroku's error id and a sentence (heroku.md
 //! 9.3). Matched without `_`: a new failure does not compile until it has its line here.
 
+use std::io;
+
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
@@ -90,6 +92,11 @@ impl Fault {
         Fault::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_server_error", message)
     }
 
+    fn disk_full() -> Fault {
+        tracing::error!("the disk is full");
+        Fault::unavailable("The disk of this server is full; nothing was changed. Its administrator must make room.")
+    }
+
     fn unavailable(message: impl Into<String>) -> Fault {
         Fault::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", message)
     }
@@ -109,7 +116,13 @@ impl IntoResponse for Fault {
 
 impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Fault {
-        Fault::internal(&error)
+        if error.is_disk_full() { Fault::disk_full() } else { Fault::internal(&error) }
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Fault {
+        if error.kind() == io::ErrorKind::StorageFull { Fault::disk_full() } else { Fault::internal(&error) }
     }
 }
 
@@ -310,7 +323,7 @@ impl From<AddonError> for Fault {
             AddonError::Release(error) => error.into(),
             AddonError::Engine(error) => Fault::internal(&error),
             AddonError::Network(error) => Fault::internal(&error),
-            AddonError::Io(error) => Fault::internal(&error),
+            AddonError::Io(error) => error.into(),
             AddonError::Store(error) => error.into(),
         }
     }
@@ -354,7 +367,7 @@ impl From<BuildError> for Fault {
             BuildError::Network(error) => Fault::internal(&error),
             BuildError::Release(error) => error.into(),
             BuildError::Connection(error) => error.into(),
-            BuildError::Io(error) => Fault::internal(&error),
+            BuildError::Io(error) => error.into(),
             BuildError::Store(error) => error.into(),
         }
     }

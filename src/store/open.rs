@@ -33,6 +33,17 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The disk is full: the write that ran into it changed nothing.
+    pub fn is_disk_full(&self) -> bool {
+        let StoreError::Database(error) = self else { return false };
+        match error {
+            // SQLITE_FULL, and the same met while a file of the database grows.
+            sqlx::Error::Database(error) => error.code().is_some_and(|code| ["13", "778", "4874"].contains(&code.as_ref())),
+            sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::StorageFull,
+            _ => false,
+        }
+    }
+
     /// The constraint a write ran into, as `table.column`, if it was a unique one.
     pub fn unique_violation(&self) -> Option<String> {
         match self {
