@@ -1,7 +1,5 @@
 //! The awake quota, in the two forms clients know: of an app and of an account (heroku.md 1.2, 1.3).
 
-use std::time::Duration;
-
 use axum::extract::{Path, State};
 use http::Method;
 use serde_json::{Value, json};
@@ -43,9 +41,7 @@ async fn of_account(State(api): State<Api>, CurrentUser(user): CurrentUser, Path
     let (month, next_month) = quota::month_of(now);
     if pooled {
         for (app, seconds) in &mut used {
-            let spans = api.reader.awake_spans(*app, month).await?;
-            let awake = spans.iter().map(|span| span.to.unwrap_or(now).min(now).since(span.from.max(month)));
-            *seconds = awake.sum::<Duration>().as_secs();
+            *seconds = api.reader.dyno_time(*app, month, now).await?.as_secs();
         }
     }
     let quota_used = match pooled {

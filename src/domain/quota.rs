@@ -25,11 +25,11 @@ pub struct Standing {
     pub deny_until: Option<Timestamp>,
 }
 
-/// Awake time of an account's apps in this calendar month, for plans with a monthly pool.
+/// Time the dynos of an account's apps ran in this calendar month, for plans with a monthly pool.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Pool {
     pub used: Duration,
-    /// Apps that are awake now and use it up together.
+    /// Dynos that run now and use it up together.
     pub running: u32,
 }
 
@@ -332,7 +332,7 @@ mod tests {
         let at = |used: f64, running: u32| pool_standing(&plan, Pool { used: hours(used), running }, now);
         assert_eq!(month_of(now), (day("2028-02-01T00:00:00Z"), day("2028-03-01T00:00:00Z")));
         assert_eq!(month_of(day("2026-12-31T23:59:59Z")).1, day("2027-01-01T00:00:00Z"));
-        assert_eq!(at(540.0, 2).allow_until, Some(now + hours(5.0)), "two apps use it up twice as fast");
+        assert_eq!(at(540.0, 2).allow_until, Some(now + hours(5.0)), "two dynos use it up twice as fast");
         assert_eq!(at(10.0, 1).allow_until, None, "it lasts to the end of the month");
         assert_eq!(at(550.0, 1), Standing { used: hours(550.0), allow_until: None, deny_until: Some(day("2028-03-01T00:00:00Z")) });
     }

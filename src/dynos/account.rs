@@ -14,13 +14,15 @@ pub(super) struct Account {
     app: AppId,
     kept: AppActivity,
     spans: Vec<Span>,
+    /// So many dynos are written down as running; None: what was written before is not known.
+    dynos: Option<u32>,
     /// The owner's, while the plan has one.
     pool: Option<Pool>,
 }
 
 impl Account {
     pub(super) fn new(app: AppId) -> Account {
-        Account { app, kept: AppActivity::default(), spans: Vec::new(), pool: None }
+        Account { app, kept: AppActivity::default(), spans: Vec::new(), dynos: None, pool: None }
     }
 
     pub(super) async fn load(&mut self, context: &Context, plan: &Plan, now: Timestamp) -> Result<(), StoreError> {
@@ -106,22 +108,25 @@ impl Account {
         self.spans.last().is_some_and(|span| span.to.is_none())
     }
 
-    /// Begins or ends the awake span so that it says whether a dyno runs.
-    pub(super) async fn set_awake(&mut self, context: &Context, plan: &Plan, awake: bool, now: Timestamp) -> Result<(), StoreError> {
+    /// Begins or ends the awake span so that it says how many dynos run.
+    pub(super) async fn set_awake(&mut self, context: &Context, plan: &Plan, dynos: u32, now: Timestamp) -> Result<(), StoreError> {
+        if dynos > 0 && self.dynos != Some(dynos) {
+            context.parts.writer.begin_awake_span(self.app, dynos, now).await?;
+        }
         let open = self.spans.last_mut().filter(|span| span.to.is_none());
         match open {
-            Some(span) if !awake => {
+            Some(span) if dynos == 0 => {
                 context.parts.writer.end_awake_span(self.app, now).await?;
                 span.to = Some(now.max(span.from));
             }
-            None if awake => {
-                context.parts.writer.begin_awake_span(self.app, now).await?;
+            None if dynos > 0 => {
                 let horizon = now - plan.quota_window;
                 self.spans.retain(|span| span.to.is_none_or(|to| to > horizon));
                 self.spans.push(Span { from: now, to: None });
             }
             _ => {}
         }
+        self.dynos = Some(dynos);
         Ok(())
     }
 
@@ -129,6 +134,6 @@ impl Account {
     /// the app would have fallen asleep.
     pub(super) async fn close_lost_span(&mut self, context: &Context, plan: &Plan, now: Timestamp) -> Result<(), StoreError> {
         let last = self.kept.last_request_at.map_or(now, |at| at + plan.idle_after);
-        self.set_awake(context, plan, false, last.min(now)).await
+        self.set_awake(context, plan, 0, last.min(now)).await
     }
 }

@@ -11,9 +11,10 @@ use crate::{
 };
 
 impl Reader {
-    /// Spans that reach into the time since `since`, oldest first.
+    /// Spans that reach into the time since `since`, oldest first; those between which only the number
+    /// of dynos changed are one.
     pub async fn awake_spans(&self, app: AppId, since: Timestamp) -> Result<Vec<Span>, StoreError> {
-        let spans = sqlx::query_as!(
+        let mut spans = sqlx::query_as!(
             Span,
             r#"select started_at as "from: Timestamp", ended_at as "to: Timestamp" from awake_spans
                where app_id = ? and (ended_at is null or ended_at > ?) order by started_at, id"#,
@@ -22,17 +23,34 @@ impl Reader {
         )
         .fetch_all(&self.pool)
         .await?;
+        spans.dedup_by(|next, last| {
+            let goes_on = last.to == Some(next.from);
+            if goes_on {
+                last.to = next.to;
+            }
+            goes_on
+        });
         Ok(spans)
     }
-}
 
-impl Reader {
-    /// What the account's apps took out of its monthly pool since the month began. Apps with a plan
-    /// of their own that has no pool do not count.
+    /// How long the app's dynos ran since `since`, each counted by itself.
+    pub async fn dyno_time(&self, app: AppId, since: Timestamp, now: Timestamp) -> Result<Duration, StoreError> {
+        let used = sqlx::query_scalar!(
+            r#"select coalesce(sum(dynos * max(0, min(coalesce(ended_at, ?3), ?3) - max(started_at, ?2))), 0) as "used!: i64"
+               from awake_spans where app_id = ?1 and (ended_at is null or ended_at > ?2)"#,
+            app,
+            since,
+            now
+        );
+        Ok(Duration::from_millis(used.fetch_one(&self.pool).await?.try_into().unwrap_or(0)))
+    }
+
+    /// What the dynos of the account's apps took out of its monthly pool since the month began. Apps
+    /// with a plan of their own that has no pool do not count.
     pub async fn pool(&self, owner: UserId, month: Timestamp, now: Timestamp) -> Result<Pool, StoreError> {
         let row = sqlx::query!(
-            r#"select coalesce(sum(max(0, min(coalesce(s.ended_at, ?3), ?3) - max(s.started_at, ?2))), 0) as "used!: i64",
-                      count(*) filter (where s.ended_at is null) as "running!: u32",
+            r#"select coalesce(sum(s.dynos * max(0, min(coalesce(s.ended_at, ?3), ?3) - max(s.started_at, ?2))), 0) as "used!: i64",
+                      coalesce(sum(s.dynos) filter (where s.ended_at is null), 0) as "running!: u32",
                       (select coalesce(max(used_ms), 0) from pool_debts where user_id = ?1 and month = ?2) as "debt!: i64"
                from awake_spans s join apps a on a.id = s.app_id
                     left join app_plans o on o.app_id = a.id left join plans p on p.name = o.plan
@@ -52,7 +70,7 @@ impl Writer {
     pub async fn keep_pool_debt(&self, app: AppId, month: Timestamp, now: Timestamp) -> Result<(), StoreError> {
         sqlx::query!(
             "insert into pool_debts (user_id, month, used_ms)
-             select a.owner_id, ?2, coalesce((select sum(max(0, min(coalesce(s.ended_at, ?3), ?3) - max(s.started_at, ?2)))
+             select a.owner_id, ?2, coalesce((select sum(s.dynos * max(0, min(coalesce(s.ended_at, ?3), ?3) - max(s.started_at, ?2)))
                                               from awake_spans s where s.app_id = a.id and (s.ended_at is null or s.ended_at > ?2)), 0)
              from apps a where a.id = ?1
              on conflict (user_id, month) do update set used_ms = used_ms + excluded.used_ms",
@@ -65,18 +83,27 @@ impl Writer {
         Ok(())
     }
 
-    /// Begins a span; one that is open already goes on.
-    pub async fn begin_awake_span(&self, app: AppId, now: Timestamp) -> Result<(), StoreError> {
+    /// So many dynos run from now on: an open span of as many goes on, one of more or fewer ends here.
+    pub async fn begin_awake_span(&self, app: AppId, dynos: u32, now: Timestamp) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
         sqlx::query!(
-            "insert into awake_spans (app_id, started_at)
-             select ?, ? where not exists (select 1 from awake_spans where app_id = ? and ended_at is null)",
+            "update awake_spans set ended_at = max(started_at, ?) where app_id = ? and ended_at is null and dynos <> ?",
+            now,
+            app,
+            dynos
+        )
+        .execute(&mut *transaction)
+        .await?;
+        sqlx::query!(
+            "insert into awake_spans (app_id, started_at, dynos)
+             select ?1, ?2, ?3 where not exists (select 1 from awake_spans where app_id = ?1 and ended_at is null)",
             app,
             now,
-            app
+            dynos
         )
-        .execute(self.pool())
+        .execute(&mut *transaction)
         .await?;
-        Ok(())
+        Ok(transaction.commit().await?)
     }
 
     /// Ends the open span, if there is one; never before its start.

@@ -80,9 +80,9 @@ impl OneOffs {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether one runs whose time counts.
-    pub(in crate::dynos) fn counts(&self, app: AppId) -> bool {
-        self.lock().values().any(|entry| entry.known.app == app && !entry.is_phase() && entry.waiting.is_none())
+    /// How many run whose time counts.
+    pub(in crate::dynos) fn running(&self, app: AppId) -> usize {
+        self.lock().values().filter(|entry| entry.known.app == app && !entry.is_phase() && entry.waiting.is_none()).count()
     }
 
     /// A rest has begun: only the release phase goes on.
