@@ -142,6 +142,8 @@ pub struct Limits {
     pub wake_patience: Duration,
     /// What a dyno may write outside /tmp; beyond it the dyno is stopped.
     pub dyno_disk_bytes: u64,
+    /// A dyno that has printed much and is silent for so long may have a log that the engine lost track of.
+    pub log_silence: Duration,
     /// Between SIGTERM and SIGKILL (R12).
     pub stop_grace: Duration,
     /// Old dynos finish their requests in this time at a release.
@@ -211,6 +213,7 @@ impl Default for Limits {
             boot_timeout: Duration::from_secs(60),
             wake_patience: Duration::from_secs(75),
             dyno_disk_bytes: 1024 * MIB,
+            log_silence: Duration::from_secs(5),
             stop_grace: Duration::from_secs(30),
             drain: Duration::from_secs(30),
             first_byte: Duration::from_secs(30),

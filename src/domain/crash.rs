@@ -24,6 +24,11 @@ pub fn back_off(failures: u32) -> Duration {
     Duration::from_secs(1u64.checked_shl(failures.saturating_sub(1)).unwrap_or(60).min(60))
 }
 
+/// How long a dyno stays down after the n-th failure in a row that was the platform's and not its own.
+pub fn platform_pause(failures: u32) -> Duration {
+    if failures <= 1 { Duration::ZERO } else { back_off(failures - 1) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -32,6 +37,12 @@ mod tests {
     fn a_first_crash_restarts_at_once_and_later_ones_wait_longer_and_longer() {
         let minutes: Vec<u64> = (1..=8).map(|crashes| cool_off(crashes).as_secs() / 60).collect();
         assert_eq!(minutes, [0, 20, 40, 60, 180, 320, 320, 320]);
+    }
+
+    #[test]
+    fn what_was_not_the_apps_fault_is_put_right_at_once_and_never_left_for_long() {
+        let seconds: Vec<u64> = [0, 1, 2, 3, 4, 100].map(|failures| platform_pause(failures).as_secs()).to_vec();
+        assert_eq!(seconds, [0, 0, 1, 2, 4, 60]);
     }
 
     #[test]

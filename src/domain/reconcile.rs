@@ -30,15 +30,16 @@ pub enum Action {
 ///
 /// A dyno of the right name and release is kept; of two with one name the first is kept. While web
 /// dynos of another release serve and the new ones are not all up, everything old goes on and only
-/// new web dynos start: a release that does not boot takes nothing away.
-pub fn reconcile(desired: &[Desired], observed: &[Observed]) -> Vec<Action> {
+/// new web dynos start: a release that does not boot takes nothing away. Without `room` for both
+/// beside each other everything old stops at once.
+pub fn reconcile(desired: &[Desired], observed: &[Observed], room: bool) -> Vec<Action> {
     let fits = |seen: &Observed, wanted: &Desired| seen.name == wanted.name && seen.release == wanted.release;
     let is_wanted = |seen: &Observed| desired.iter().any(|wanted| fits(seen, wanted));
     let new_web: Vec<&Desired> = desired.iter().filter(|wanted| wanted.name.process_type.is_web()).collect();
     let old_serves = observed
         .iter()
         .any(|seen| seen.up && seen.name.process_type.is_web() && new_web.iter().any(|wanted| wanted.release != seen.release));
-    let switching = old_serves && !new_web.iter().all(|wanted| observed.iter().any(|seen| seen.up && fits(seen, wanted)));
+    let switching = room && old_serves && !new_web.iter().all(|wanted| observed.iter().any(|seen| seen.up && fits(seen, wanted)));
 
     let mut actions = Vec::new();
     let mut kept: Vec<&DynoName> = Vec::new();
@@ -89,18 +90,18 @@ mod tests {
     fn what_is_missing_starts_and_what_is_too_much_stops() {
         let case = case();
         let want = case.want(&["web.1", "worker.1"]);
-        assert_eq!(reconcile(&want, &[]), [start(&want[0]), start(&want[1])]);
+        assert_eq!(reconcile(&want, &[], true), [start(&want[0]), start(&want[1])]);
         let (web, worker) = (case.seen("web.1", true, true), case.seen("worker.1", true, false));
-        assert_eq!(reconcile(&want, &[web.clone(), worker.clone()]), []);
-        assert_eq!(reconcile(&want[..1], &[web.clone(), worker.clone()]), [Action::Stop(worker.id)]);
-        assert_eq!(reconcile(&[], &[web.clone(), worker.clone()]), [Action::Stop(web.id), Action::Stop(worker.id)]);
+        assert_eq!(reconcile(&want, &[web.clone(), worker.clone()], true), []);
+        assert_eq!(reconcile(&want[..1], &[web.clone(), worker.clone()], true), [Action::Stop(worker.id)]);
+        assert_eq!(reconcile(&[], &[web.clone(), worker.clone()], true), [Action::Stop(web.id), Action::Stop(worker.id)]);
     }
 
     #[test]
     fn of_two_with_one_name_the_first_is_kept() {
         let case = case();
         let (first, second) = (case.seen("web.1", true, true), case.seen("web.1", true, true));
-        assert_eq!(reconcile(&case.want(&["web.1"]), &[first, second.clone()]), [Action::Stop(second.id)]);
+        assert_eq!(reconcile(&case.want(&["web.1"]), &[first, second.clone()], true), [Action::Stop(second.id)]);
     }
 
     #[test]
@@ -108,12 +109,21 @@ mod tests {
         let case = case();
         let want = case.want(&["web.1", "worker.1"]);
         let (web, worker) = (case.seen("web.1", false, true), case.seen("worker.1", false, true));
-        assert_eq!(reconcile(&want, &[web.clone(), worker.clone()]), [start(&want[0])], "only the new web dyno starts");
+        assert_eq!(reconcile(&want, &[web.clone(), worker.clone()], true), [start(&want[0])], "only the new web dyno starts");
         let starting = case.seen("web.1", true, false);
-        assert_eq!(reconcile(&want, &[web.clone(), worker.clone(), starting.clone()]), [], "nothing stops while it boots");
+        assert_eq!(reconcile(&want, &[web.clone(), worker.clone(), starting.clone()], true), [], "nothing stops while it boots");
         let up = Observed { up: true, ..starting };
         let switched = [Action::Stop(web.id), Action::Stop(worker.id), start(&want[1])];
-        assert_eq!(reconcile(&want, &[web, worker, up]), switched, "then all of the old stops and the rest follows");
+        assert_eq!(reconcile(&want, &[web, worker, up], true), switched, "then all of the old stops and the rest follows");
+    }
+
+    #[test]
+    fn without_room_for_both_the_old_release_stops_first() {
+        let case = case();
+        let want = case.want(&["web.1", "worker.1"]);
+        let (web, worker) = (case.seen("web.1", false, true), case.seen("worker.1", false, true));
+        let all = [Action::Stop(web.id), Action::Stop(worker.id), start(&want[0]), start(&want[1])];
+        assert_eq!(reconcile(&want, &[web, worker], false), all);
     }
 
     #[test]
@@ -121,7 +131,7 @@ mod tests {
         let case = case();
         let want = case.want(&["web.1"]);
         let booting = case.seen("web.1", false, false);
-        assert_eq!(reconcile(&want, std::slice::from_ref(&booting)), [Action::Stop(booting.id), start(&want[0])]);
+        assert_eq!(reconcile(&want, std::slice::from_ref(&booting), true), [Action::Stop(booting.id), start(&want[0])]);
     }
 
     #[test]
@@ -129,6 +139,6 @@ mod tests {
         let case = case();
         let want = case.want(&["worker.1"]);
         let worker = case.seen("worker.1", false, true);
-        assert_eq!(reconcile(&want, std::slice::from_ref(&worker)), [Action::Stop(worker.id), start(&want[0])]);
+        assert_eq!(reconcile(&want, std::slice::from_ref(&worker), true), [Action::Stop(worker.id), start(&want[0])]);
     }
 }

@@ -316,6 +316,7 @@ impl Life {
             self.context.log_vast(&owner, self.context.ceiling(owner.quota));
         }
         let memory = by_kernel || running.metered.was_killed();
+        let platform = exit.is_none() || (!memory && self.engine_is_away(&running.container.id).await);
         self.log_exit(exit);
         self.remove(&running.container.id).await;
         let words = running.output.last_lines();
@@ -323,12 +324,17 @@ impl Life {
             Some(_) if memory => {
                 format!("The process used more than its {} MB of memory and was killed", self.plan.megabytes())
             }
-            Some(exit) => format!("The process exited with status {}", exit.code),
-            None => "The process was removed".to_owned(),
+            Some(exit) if !platform => format!("The process exited with status {}", exit.code),
+            _ => "The container was removed, or ended together with the container engine".to_owned(),
         };
         why.push_str(if words.is_empty() { "." } else { ". Its last words: " });
         why.push_str(&words.join("\n"));
-        Failure { why, platform: false, no_room: false }
+        Failure { why, platform, no_room: false }
+    }
+
+    /// An engine that stops takes its containers along, and is the first that cannot be reached.
+    async fn engine_is_away(&self, id: &ContainerId) -> bool {
+        matches!(self.context.parts.engine.inspect(id.clone()).await, Err(EngineError::Unreachable(_)))
     }
 
     async fn remove(&self, id: &ContainerId) {
@@ -345,23 +351,22 @@ async fn told(stop: &mut oneshot::Receiver<StopOrder>) -> StopOrder {
 }
 
 impl Context {
-    /// Waits until a container has ended; None when it was removed. While the engine is away
-    /// nothing is known, so it is asked again.
+    /// Waits until a container has ended. None: not by its own doing, for it was removed or ended
+    /// while the engine was away.
     pub(super) async fn exit_of(&self, id: &ContainerId) -> Option<Exit> {
+        let mut away = false;
         loop {
             match self.parts.engine.wait(id.clone()).await {
-                Ok(exit) => return Some(exit),
+                Ok(exit) => return Some(exit).filter(|_| !away),
                 Err(EngineError::NoSuchContainer) => return None,
                 Err(error) => tracing::warn!(container = id.0, %error, "waiting for a container failed"),
             }
             sleep(RETRY).await;
-            if let Ok(seen) = self.parts.engine.inspect(id.clone()).await {
-                match seen {
-                    None => return None,
-                    Some(Container { running: false, exit, .. }) => return exit,
-                    Some(_) => {}
-                }
-            }
+            away = match self.parts.engine.inspect(id.clone()).await {
+                Ok(Some(seen)) => !seen.running,
+                Ok(None) => return None,
+                Err(_) => true,
+            };
         }
     }
 

@@ -52,7 +52,7 @@ use crate::{
         Container, Engine, EngineError, NetworkSpec, Usage,
         spec::{self, LABEL_APP, LABEL_KIND, NetworkFault, NetworkRange},
     },
-    host::{Host, Promise},
+    host::Host,
     logs::Logs,
     metrics::{Metrics, Point},
     plans::Plans,
@@ -373,19 +373,6 @@ impl Dynos {
     /// Whether idle dynos can be paged out here: the host has swap, and the engine counts it.
     pub fn can_nap(&self) -> bool {
         self.context.has_swap()
-    }
-
-    /// Whether a dyno of the app may start now (a one-off, for example): not while the app rests, and
-    /// not when the machine is full. The promise is to be held as long as the dyno lives.
-    ///
-    /// # Errors
-    /// `Resting`, `NoRoom`.
-    pub fn may_start(&self, app: &App) -> Result<Promise, DynoError> {
-        let deny_until = self.status(app.id).and_then(|status| status.borrow().quota.deny_until);
-        if let Some(until) = deny_until {
-            return Err(DynoError::Resting { until });
-        }
-        Ok(self.context.parts.host.admit(self.context.parts.plans.of(app).memory_bytes)?)
     }
 
     /// The app of that name, from memory.

@@ -17,13 +17,14 @@ impl Supervisor {
         plan.sleep_by == SleepBy::Nap && self.context.has_swap()
     }
 
-    /// Begins the nap when its time has come. Workers do not nap: no visitor says that they are idle.
+    /// Begins the nap of all the app's dynos when its time has come: workers sleep and wake with web,
+    /// and what they do meanwhile they go on doing.
     pub(super) fn settle_nap(&self) {
         if !self.context.has_swap() || !self.gate.nap_if_idle(&self.plan) {
             return;
         }
-        let web = self.dynos.values().filter(|dyno| dyno.name.process_type.is_web() && dyno.up && !dyno.stopping());
-        let containers: Vec<ContainerId> = web.filter_map(|dyno| dyno.container.clone()).collect();
+        let dynos = self.dynos.values().filter(|dyno| dyno.up && !dyno.stopping());
+        let containers: Vec<ContainerId> = dynos.filter_map(|dyno| dyno.container.clone()).collect();
         let (context, gate) = (self.context.clone(), self.gate.clone());
         self.context.parts.tasks.spawn(async move { context.page_out(&gate, containers).await });
     }

@@ -33,6 +33,7 @@ use crate::{
         user::Actor,
     },
     engine::Streams,
+    host::Promise,
     secrets,
     store::one_offs::OneOffRow,
 };
@@ -63,6 +64,8 @@ pub struct Outcome {
 
 /// What a supervisor lets a one-off run.
 pub(super) struct Allowed {
+    /// Its share of the machine's memory.
+    pub(super) promise: Promise,
     pub(super) app: App,
     pub(super) plan: Arc<Plan>,
     pub(super) revision: Arc<Revision>,
@@ -173,7 +176,7 @@ impl Dynos {
     /// Checks an order and enters it under a name of its own.
     async fn enter(&self, allowed: Allowed, order: RunOrder, streams: Option<Streams>) -> Result<(DynoView, Life), DynoError> {
         let parts = &self.context.parts;
-        let Allowed { app, plan, revision } = allowed;
+        let Allowed { promise, app, plan, revision } = allowed;
         let command = one_off::command_line(&order.command, &revision.slug.process_types)?;
         one_off::check_env(&order.env)?;
         let (now, ttl) = (parts.clock.now(), one_off::time_to_live(order.time_to_live)?);
@@ -200,7 +203,7 @@ impl Dynos {
             waiting: None,
             wake: wake.clone(),
         };
-        let promise = Some(parts.host.admit(plan.memory_bytes)?);
+        let promise = Some(promise);
         let view = self.context.one_offs.admit(entry, &plan, parts.config.limits.one_offs)?;
         let row = OneOffRow {
             id,

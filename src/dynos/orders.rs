@@ -176,14 +176,17 @@ impl Supervisor {
         Ok(())
     }
 
-    /// What a one-off runs. The release phase belongs to its deploy and does not wait for a rest.
+    /// What a one-off runs, and that it may: not while the app rests (the release phase belongs to its
+    /// deploy and does not wait), not without code, not on a full machine.
     async fn allow(&self, release: Option<ReleaseId>) -> Result<Allowed, DynoError> {
         let revision = match (release, self.account.resting(self.now())) {
             (Some(release), _) => self.revision(release).await?,
             (None, Some(until)) => return Err(DynoError::Resting { until }),
             (None, None) => self.target.clone(),
         };
-        Ok(Allowed { app: self.app.clone(), plan: self.plan.clone(), revision: revision.ok_or(DynoError::NoCode)? })
+        let revision = revision.ok_or(DynoError::NoCode)?;
+        let promise = self.context.parts.host.admit(self.plan.memory_bytes)?;
+        Ok(Allowed { promise, app: self.app.clone(), plan: self.plan.clone(), revision })
     }
 
     /// The names of the formation that are meant.

@@ -16,7 +16,7 @@ use tokio::{
 use crate::{
     domain::{AppId, DynoName, LogLine, log_line::Source},
     dynos::Context,
-    engine::{ContainerId, EngineError},
+    engine::{Container, ContainerId, EngineError},
     logs::{Filter, KEPT_LINES},
 };
 
@@ -24,6 +24,8 @@ use crate::{
 const LAST_LINES: usize = 5;
 /// Pause before a stream that broke is opened again.
 const RETRY: Duration = Duration::from_secs(1);
+/// Between the end of the output and the end of the container, at most.
+const SETTLE: Duration = Duration::from_millis(100);
 /// How long the end of a container waits for the rest of its output.
 const REST: Duration = Duration::from_secs(2);
 
@@ -32,6 +34,9 @@ const FLOOD_LINES: u32 = 5_000;
 const FLOOD_MICROS: i64 = 100_000;
 /// A flood is read no faster than so many lines in this time, whatever the engine hands out.
 const FLOOD_PACE: Duration = Duration::from_millis(50);
+/// Docker 20.10 may lose track of a log while it rotates (each 10 MB): a stream that gave so much and is
+/// silent then is opened anew.
+const DOUBTED_BYTES: usize = 1 << 20;
 /// Between two lines that say what the engine may have dropped.
 const FLOOD_SAID_MICROS: i64 = 10_000_000;
 
@@ -94,8 +99,8 @@ struct Pump {
 }
 
 impl Pump {
-    /// Follows until the container has ended or is gone; a stream that breaks is taken up again
-    /// behind the last line.
+    /// Follows until the container has ended or is gone; a stream that breaks, or ends before the
+    /// container does, is taken up again behind the last line.
     async fn run(self, from: From) {
         let mut since = match from {
             From::Start => None,
@@ -103,6 +108,7 @@ impl Pump {
         };
         loop {
             match self.follow(&mut since).await {
+                Ok(()) if self.goes_on().await => {}
                 Ok(()) | Err(EngineError::NoSuchContainer) => return,
                 Err(error) => tracing::warn!(app = %self.app, dyno = self.ps, %error, "the output of a dyno broke off"),
             }
@@ -110,19 +116,47 @@ impl Pump {
         }
     }
 
+    /// Whether the container still runs, a moment after its output ended.
+    async fn goes_on(&self) -> bool {
+        for _ in 0..2 {
+            let seen = self.context.parts.engine.inspect(self.container.clone()).await;
+            if matches!(seen, Ok(None) | Ok(Some(Container { running: false, .. })) | Err(EngineError::NoSuchContainer)) {
+                return false;
+            }
+            tokio::time::sleep(SETTLE).await;
+        }
+        true
+    }
+
     async fn follow(&self, since: &mut Option<i64>) -> Result<(), EngineError> {
-        let mut lines = self.context.parts.engine.logs(self.container.clone(), *since).await?;
+        let parts = &self.context.parts;
+        let mut lines = parts.engine.logs(self.container.clone(), *since).await?;
         let mut flood = Flood::default();
         let mut pace = Instant::now();
-        while let Some(output) = lines.next().await {
-            let output = output?;
+        let (mut read, mut opened_micros) = (0, i64::MIN);
+        loop {
+            let output = if read < DOUBTED_BYTES {
+                lines.next().await
+            } else {
+                match tokio::time::timeout(parts.config.limits.log_silence, lines.next()).await {
+                    Ok(output) => output,
+                    Err(_) => {
+                        (read, opened_micros) = (0, parts.clock.now_micros());
+                        lines = parts.engine.logs(self.container.clone(), *since).await?;
+                        continue;
+                    }
+                }
+            };
+            let Some(output) = output.transpose()? else { return Ok(()) };
+            // One that was said before the new stream was opened proves that the old one had stalled.
+            read = if output.at_micros < opened_micros { DOUBTED_BYTES } else { read + output.bytes.len() };
             *since = Some(output.at_micros + 1);
             match flood.note(output.at_micros) {
                 Burst::Within => {}
                 Burst::Over => pace = Instant::now(),
                 Burst::Flood { say } => {
                     if let Some(since) = say {
-                        self.context.parts.logs.lost_elsewhere(self.app, since);
+                        parts.logs.lost_elsewhere(self.app, since);
                     }
                     tokio::time::sleep_until(pace + FLOOD_PACE).await;
                     pace = Instant::now();
@@ -135,9 +169,8 @@ impl Pump {
                 let _ = lines.send(message.clone()).await;
             }
             let line = LogLine { at_micros: output.at_micros, source: Source::App, ps: self.ps.clone(), message };
-            self.context.parts.logs.append(self.app, line);
+            parts.logs.append(self.app, line);
         }
-        Ok(())
     }
 
     fn remember(&self, message: &str) {

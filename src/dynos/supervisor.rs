@@ -117,6 +117,8 @@ pub(super) struct Slot {
 pub(super) struct Crashes {
     pub(super) count: u32,
     pub(super) retry_at: Timestamp,
+    /// The last was not the app's fault: requests wait for the next try.
+    pub(super) platform: bool,
 }
 
 /// The last start brought no web dyno up: requests are answered at once until a next try is allowed.
@@ -413,8 +415,9 @@ impl Supervisor {
         let stable = dyno.up_at.is_some_and(|since| now.since(since) >= crash::STABLE);
         let before = self.crashes.get(&dyno.name).filter(|_| !stable).map_or(0, |crashes| crashes.count);
         let count = before + 1;
-        let pause = if failure.platform { crash::back_off(count) } else { crash::cool_off(count) };
-        self.crashes.insert(dyno.name.clone(), Crashes { count, retry_at: now + pause });
+        let platform = failure.platform;
+        let pause = if platform { crash::platform_pause(count) } else { crash::cool_off(count) };
+        self.crashes.insert(dyno.name.clone(), Crashes { count, retry_at: now + pause, platform });
     }
 
     /// Logs the change of a name's state, if it is one and `id` is the dyno the name stands for.

@@ -1,6 +1,7 @@
 //! One turn of a supervisor: decide from what is, then act.
 
 use std::{
+    collections::HashSet,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -11,6 +12,7 @@ use tokio::sync::oneshot;
 use crate::{
     domain::{
         DynoId, DynoName, DynoState, SleepBy, Timestamp,
+        capacity::NoRoom,
         event::EventKind,
         reconcile::{Action, Desired, Observed, reconcile},
         sleep,
@@ -61,8 +63,7 @@ impl Supervisor {
         if self.account.resting(now).is_some() {
             self.context.one_offs.rest(self.id());
         }
-        let running = self.dynos.values().any(|dyno| !dyno.stopping()) || self.context.one_offs.counts(self.id());
-        self.account.set_awake(&self.context, &self.plan, running, now).await?;
+        self.account.set_awake(&self.context, &self.plan, self.running(), now).await?;
         self.publish(now);
         Ok(())
     }
@@ -119,7 +120,7 @@ impl Supervisor {
 
     /// Begins the rest when the quota is used up.
     async fn settle_quota(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        let runs = !self.account.asleep() || self.context.one_offs.counts(self.id());
+        let runs = !self.account.asleep() || self.context.one_offs.running(self.id()) > 0;
         if !runs || self.target.is_none() || self.account.resting(now).is_some() {
             return Ok(());
         }
@@ -173,6 +174,12 @@ impl Supervisor {
         self.formation.iter().flat_map(|row| (1..=row.quantity).map(|number| DynoName { process_type: row.process_type.clone(), number }))
     }
 
+    /// Dynos whose time counts. Two generations of a release are one.
+    fn running(&self) -> u32 {
+        let names: HashSet<&DynoName> = self.dynos.values().filter(|dyno| !dyno.stopping()).map(|dyno| &dyno.name).collect();
+        u32::try_from(names.len() + self.context.one_offs.running(self.id())).unwrap_or(u32::MAX)
+    }
+
     pub(super) fn awake(&self, now: Timestamp) -> bool {
         self.account.resting(now).is_none() && !self.account.asleep()
     }
@@ -204,10 +211,35 @@ impl Supervisor {
         let observed: Vec<Observed> = seen
             .map(|dyno| Observed { id: dyno.id, name: dyno.name.clone(), release: dyno.revision.release.id, up: dyno.up || dyno.adopted })
             .collect();
-        reconcile(&desired, &observed)
+        reconcile(&desired, &observed, self.has_room_for_both(&desired))
     }
 
-    /// Marks what stops, so that the gate closes to it first; returns what starts.
+    /// Whether the dynos of a new release may run beside the old ones until they serve. Starts that
+    /// have begun are not called back.
+    fn has_room_for_both(&self, desired: &[Desired]) -> bool {
+        let is_new = |dyno: &Dyno| desired.iter().any(|wanted| wanted.release == dyno.revision.release.id);
+        let mut beside = self.dynos.values().filter(|dyno| !dyno.stopping()).peekable();
+        if desired.is_empty() || beside.peek().is_none() || beside.any(is_new) {
+            return true;
+        }
+        let web = desired.iter().filter(|wanted| wanted.name.process_type.is_web()).count();
+        let room = self.fits(web);
+        if !room {
+            let words = "This server has no memory for two releases at once: the old dynos stop before the new ones start";
+            self.context.parts.logs.platform(self.app.id, "web", words);
+        }
+        room
+    }
+
+    /// Whether the machine's promises have room for so many more dynos of this app. What else it may
+    /// lack does not get better when others of them stop.
+    fn fits(&self, dynos: usize) -> bool {
+        let bytes = self.plan.memory_bytes.saturating_mul(i64::try_from(dynos).unwrap_or(i64::MAX));
+        !matches!(self.context.parts.host.would_fit(bytes), Err(NoRoom::Promised { .. }))
+    }
+
+    /// Marks what stops, so that the gate closes to it first; returns what starts. On a full machine
+    /// that waits for the memory of dynos that stop.
     fn take_down(&mut self, actions: &[Action]) -> Vec<DynoName> {
         let mut starts = Vec::new();
         for action in actions {
@@ -219,6 +251,10 @@ impl Supervisor {
                     }
                 }
             }
+        }
+        // The end of one that stops is heard, and makes the next turn.
+        if !starts.is_empty() && self.dynos.values().any(Dyno::stopping) && !self.fits(starts.len()) {
+            starts.clear();
         }
         let going: Vec<(DynoName, DynoId)> =
             self.orders.iter().filter_map(|(id, _)| Some((self.dynos.get(id)?.name.clone(), *id))).collect();
@@ -354,10 +390,10 @@ impl Supervisor {
         self.setting = setting;
     }
 
-    /// No web dyno runs or starts, and all of them wait out a crash.
+    /// No web dyno runs or starts, and all of them wait out a crash of their own.
     pub(super) fn web_cools_off(&self, now: Timestamp) -> bool {
         let web = |name: &DynoName| name.process_type.is_web();
-        let cooling = |name: &DynoName| self.crashes.get(name).is_some_and(|crashes| now < crashes.retry_at);
+        let cooling = |name: &DynoName| self.crashes.get(name).is_some_and(|crashes| now < crashes.retry_at && !crashes.platform);
         !self.dynos.values().any(|dyno| web(&dyno.name) && !dyno.stopping())
             && self.wanted_names().filter(|name| web(name)).all(|name| cooling(&name))
     }

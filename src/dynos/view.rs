@@ -61,8 +61,10 @@ impl Supervisor {
             AppPhase::Asleep
         } else if self.wanted_names().all(|name| self.stopped.contains(&name)) {
             AppPhase::Off
-        } else {
+        } else if self.web_cools_off(now) {
             AppPhase::Crashed
+        } else {
+            AppPhase::Waking
         }
     }
 

@@ -294,8 +294,12 @@ impl Engine for Docker {
             Some(Err(error)) => return Err(translate::error(error, Subject::Container)),
             None => return Err(EngineError::Unreachable("it closed the connection during a wait".to_owned())),
         };
-        let exit = self.inspect(id).await?.and_then(|seen| seen.exit);
-        Ok(exit.unwrap_or(Exit { code, out_of_memory: false }))
+        let found = self.must_look(&id).await?;
+        // A removal kills first: that end is nobody's exit code.
+        if found.state.as_ref().and_then(|state| state.status) == Some(ContainerStateStatusEnum::REMOVING) {
+            return Err(EngineError::NoSuchContainer);
+        }
+        Ok(translate::seen(id, found).exit.unwrap_or(Exit { code, out_of_memory: false }))
     }
 
     async fn logs(&self, id: ContainerId, since_micros: Option<i64>) -> EngineResult<BoxStream<'static, EngineResult<Output>>> {

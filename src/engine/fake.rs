@@ -235,6 +235,13 @@ impl FakeEngine {
         }
     }
 
+    /// Log streams of a container that are open now give nothing more, as Docker's may after a rotation.
+    pub fn stall_logs(&self, id: &ContainerId) {
+        if let Some(cell) = self.cell(id) {
+            cell.stall();
+        }
+    }
+
     /// The size a container's terminal was last set to.
     pub fn terminal_size(&self, id: &ContainerId) -> Option<TerminalSize> {
         self.cell(id)?.terminal_size()
@@ -466,6 +473,7 @@ impl Engine for FakeEngine {
         self.enter(Call::Remove)?;
         let Some(cell) = self.cell(&id) else { return Ok(()) };
         if cell.phase().is_running() {
+            cell.set_removed();
             cell.signal(Signal::Kill);
             cell.ended().await;
         }
@@ -491,15 +499,22 @@ impl Engine for FakeEngine {
 
     async fn wait(&self, id: ContainerId) -> EngineResult<Exit> {
         self.enter(Call::Wait)?;
-        Ok(self.known(&id)?.ended().await)
+        let cell = self.known(&id)?;
+        let exit = cell.ended().await;
+        if cell.is_removed() { Err(EngineError::NoSuchContainer) } else { Ok(exit) }
     }
 
     async fn logs(&self, id: ContainerId, since_micros: Option<i64>) -> EngineResult<BoxStream<'static, EngineResult<Output>>> {
         self.enter(Call::Logs)?;
         let cell = self.known(&id)?;
         let since = since_micros.unwrap_or(i64::MIN);
-        let lines = stream::unfold((cell, 0), |(cell, next)| async move {
-            let output = cell.line(next).await?;
+        let stalls = cell.stalls();
+        let lines = stream::unfold((cell, 0), move |(cell, next)| async move {
+            let output = tokio::select! {
+                biased;
+                () = cell.stalled_after(stalls) => std::future::pending().await,
+                output = cell.line(next) => output?,
+            };
             Some((output, (cell, next + 1)))
         });
         let wanted = lines.filter(move |output| std::future::ready(output.at_micros >= since));

@@ -176,7 +176,7 @@ pub trait Engine: Send + Sync + 'static {
     async fn inspect(&self, id: ContainerId) -> EngineResult<Option<Container>>;
     /// All containers that carry our instance's label, in every state.
     async fn list(&self) -> EngineResult<Vec<Container>>;
-    /// Waits until it has ended.
+    /// Waits until it has ended; `NoSuchContainer` when it is removed while it runs.
     async fn wait(&self, id: ContainerId) -> EngineResult<Exit>;
     /// Its output from `since_micros` on; follows until it ends.
     async fn logs(&self, id: ContainerId, since_micros: Option<i64>) -> EngineResult<BoxStream<'static, EngineResult<Output>>>;

@@ -266,6 +266,16 @@ pub mod cases {
         assert_eq!(bench.engine.inspect(id).await.unwrap(), None);
     }
 
+    pub async fn a_wait_for_one_that_is_removed_tells_no_exit_code(bench: Bench) {
+        let id = bench.start("sleep 1000").await;
+        let mut waiting = bench.engine.wait(id.clone());
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        // Until the wait has reached the engine the container may be gone before it: the same answer.
+        let (ended, removed) = tokio::join!(waiting, bench.engine.remove(id.clone()));
+        removed.unwrap();
+        assert_eq!(ended, Err(EngineError::NoSuchContainer));
+    }
+
     pub async fn one_that_ignores_sigterm_is_killed_after_its_grace(bench: Bench) {
         let shell = "trap '' TERM; echo deaf; while true; do sleep 1; done";
         bench.teach(shell, Script::default().says("deaf").ignores_sigterm());
@@ -569,6 +579,7 @@ macro_rules! contract_suite {
             a_container_lives_from_create_to_remove,
             what_is_gone_or_stopped_may_be_ended_again,
             a_running_container_can_be_removed,
+            a_wait_for_one_that_is_removed_tells_no_exit_code,
             one_that_ignores_sigterm_is_killed_after_its_grace,
             a_wait_answers_with_the_exit_code,
             every_start_is_another_generation,

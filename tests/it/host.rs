@@ -36,7 +36,7 @@ async fn as_many_dynos_start_as_the_figure_says_and_the_next_is_refused() {
     assert!(full.text.starts_with("This server has no memory for another dyno: 1536 of 1600 MB"), "{}", full.text);
     assert!(matches!(world.request("four").await, Err(Refusal::NoRoom)));
     assert!(matches!(world.dynos.wake(apps[3].id).await, Err(DynoError::NoRoom(_))));
-    assert!(matches!(world.dynos.may_start(&apps[3]), Err(DynoError::NoRoom(_))));
+    assert!(world.host.admit(one).is_err());
     let lines = world.lines(apps[3].id).await;
     assert!(lines.iter().any(|line| line.contains("Error R99 (Platform error) -> This server has no memory")), "{lines:#?}");
     assert!(world.request("one").await.is_ok(), "those that run go on");
@@ -65,7 +65,7 @@ async fn a_full_disk_takes_no_upload_and_starts_nothing() {
     let fault = Fault::from(refused);
     assert_eq!(fault.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(fault.message.starts_with("The disk of this server is nearly full:"), "{}", fault.message);
-    assert!(matches!(house.owners.dynos.may_start(&app), Err(DynoError::NoRoom(_))));
+    assert!(house.owners.host.admit(app.number.into()).is_err());
     house.stop().await;
 }
 

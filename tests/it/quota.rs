@@ -5,7 +5,7 @@ use std::time::Duration;
 use siesta::{
     clock::Clock,
     domain::{Plan, QuotaKind, Timestamp, event::EventKind},
-    dynos::{AppPhase, DynoError, Refusal},
+    dynos::{AppPhase, DynoError, Refusal, RunOrder},
     plans::PlanChange,
 };
 
@@ -53,12 +53,18 @@ async fn nothing_starts_while_an_app_rests() {
     let app = world.app("tienda").await;
     world.deploy(&app, WEB).await.unwrap();
     let tunnel = world.request("tienda").await.unwrap();
-    drop(world.dynos.may_start(&app).unwrap());
     world.pass(18 * HOUR);
     let until = world.clock.now() + 6 * HOUR;
     world.until_phase(app.id, AppPhase::Resting { until }).await;
     drop(tunnel);
-    let refused = world.dynos.may_start(&app).unwrap_err();
+    let order = RunOrder {
+        command: "ls".to_owned(),
+        process_type: "run".parse().unwrap(),
+        env: Vec::new(),
+        time_to_live: None,
+        by: world.by.clone(),
+    };
+    let refused = world.dynos.run_detached(app.id, order).await.unwrap_err();
     assert_eq!(refused.to_string(), format!("The app has used up its quota and rests until {until}. No dyno starts before."));
     assert!(matches!(world.dynos.wake(app.id).await, Err(DynoError::Resting { .. })));
     assert!(matches!(world.request("tienda").await, Err(Refusal::Resting { .. })));
@@ -121,4 +127,39 @@ async fn apps_of_an_account_use_up_one_monthly_pool_and_rest_until_the_next_mont
     world.pass(left);
     world.until_phase(one.id, AppPhase::Asleep).await;
     assert!(world.request("one").await.is_ok(), "a new month, a new pool");
+}
+
+#[tokio::test]
+async fn each_dyno_of_an_app_uses_up_the_monthly_pool() {
+    let plan = Plan { quota: QuotaKind::Monthly, monthly_pool: 20 * HOUR, ..Plan::free() };
+    let machine = Machine { plan, ..Machine::new() };
+    let world = machine.serve().await;
+    let app = world.app("tienda").await;
+    let workers = async |world: &World, count: &str| {
+        let change = [("worker".parse().unwrap(), count.parse().unwrap())];
+        world.dynos.scale(app.id, &change, &world.by).await.unwrap();
+    };
+    let used = async |world: &World, hours: u32| world.until(app.id, |status| status.quota.used == hours * HOUR).await.quota;
+    world.deploy(&app, "web: gunicorn app:app\nworker: python worker.py").await.unwrap();
+    let open = world.request("tienda").await.unwrap();
+    world.pass(3 * HOUR);
+    used(&world, 3).await;
+    workers(&world, "1").await;
+    world.until_running(2).await;
+    world.pass(2 * HOUR);
+    assert_eq!(used(&world, 3 + 4).await.allow_until, Some(world.clock.now() + 13 * HOUR / 2), "web and worker use it up together");
+    drop(open);
+    world.stop().await;
+    let world = machine.serve().await;
+    world.until_up(app.id).await;
+    let open = world.request("tienda").await.unwrap();
+    world.pass(HOUR);
+    used(&world, 3 + 6).await;
+    workers(&world, "0").await;
+    world.until_running(1).await;
+    world.pass(HOUR);
+    assert_eq!(used(&world, 3 + 6 + 1).await.allow_until, Some(world.clock.now() + 10 * HOUR));
+    let spans = world.dynos.awake_spans(app.id, 24 * HOUR).await.unwrap();
+    assert_eq!(spans.len(), 1, "awake all the while: {spans:?}");
+    drop(open);
 }

@@ -5,7 +5,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -59,10 +59,12 @@ pub(super) struct Cell {
     phase: watch::Sender<Phase>,
     signal: watch::Sender<Signal>,
     lines: watch::Sender<Vec<Output>>,
+    stalls: watch::Sender<u64>,
     files: Mutex<Files>,
     generation: Mutex<String>,
     usage: Mutex<Usage>,
     answered: AtomicU64,
+    removed: AtomicBool,
     /// The container's ends of its streams, until its start takes them.
     streams: Mutex<Option<DuplexStream>>,
     size: Mutex<Option<TerminalSize>>,
@@ -79,10 +81,12 @@ impl Cell {
             phase: watch::Sender::new(Phase::Created),
             signal: watch::Sender::new(Signal::None),
             lines: watch::Sender::new(Vec::new()),
+            stalls: watch::Sender::new(0),
             files: Mutex::new(files),
             generation: Mutex::default(),
             usage: Mutex::new(Usage { memory_bytes: 32 << 20, memory_rss_bytes: 30 << 20, pids: 2, ..Usage::default() }),
             answered: AtomicU64::new(0),
+            removed: AtomicBool::new(false),
             streams: Mutex::default(),
             size: Mutex::default(),
         }
@@ -110,6 +114,30 @@ impl Cell {
 
     pub(super) fn answered(&self) -> u64 {
         self.answered.load(Ordering::SeqCst)
+    }
+
+    /// How often its log streams have stalled.
+    pub(super) fn stalls(&self) -> u64 {
+        *self.stalls.borrow()
+    }
+
+    pub(super) fn stall(&self) {
+        self.stalls.send_modify(|count| *count += 1);
+    }
+
+    /// Waits until they stall once more.
+    pub(super) async fn stalled_after(&self, stalls: u64) {
+        let mut count = self.stalls.subscribe();
+        count.wait_for(|count| *count > stalls).await.expect("the cell holds the sender");
+    }
+
+    /// It is removed while it runs.
+    pub(super) fn set_removed(&self) {
+        self.removed.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_removed(&self) -> bool {
+        self.removed.load(Ordering::SeqCst)
     }
 
     pub(super) fn signal(&self, signal: Signal) {

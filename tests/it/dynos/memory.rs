@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use siesta::{
-    domain::{AppId, Plan, SleepBy, feature::Feature},
+    domain::{AppId, DynoState, Plan, SleepBy, feature::Feature},
     dynos::AppPhase,
     engine::{Usage, fake::Call},
 };
@@ -144,6 +144,19 @@ async fn an_idle_app_naps_serves_at_once_and_is_stopped_when_its_idle_time_is_ov
     world.pass(29 * MINUTE);
     world.until_phase(app, AppPhase::Asleep).await;
     world.until_running(0).await;
+}
+
+#[tokio::test]
+async fn workers_nap_with_web_and_run_on() {
+    let world = with_swap().serve().await;
+    let app = world.app("tienda").await;
+    world.deploy(&app, "web: gunicorn app:app\nworker: python worker.py").await.expect("a release");
+    world.dynos.scale(app.id, &[("worker".parse().expect("a type"), "1".parse().expect("one"))], &world.by).await.expect("scaled");
+    world.until(app.id, |status| status.dynos.len() == 2 && status.dynos.iter().all(|dyno| dyno.state == DynoState::Up)).await;
+    world.pass(MINUTE);
+    world.until_phase(app.id, AppPhase::Napping).await;
+    world.engine.until(|engine| engine.calls(Call::Reclaim) == 2).await;
+    assert_eq!(world.engine.running().len(), 2);
 }
 
 #[tokio::test]

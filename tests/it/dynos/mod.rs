@@ -2,6 +2,7 @@
 //! restart of the server.
 
 mod deploy;
+mod faults;
 mod gate;
 mod memory;
 mod one_off;

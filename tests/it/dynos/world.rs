@@ -29,6 +29,7 @@ pub struct Machine {
     pub clock: ManualClock,
     pub plan: Plan,
     pub boot_timeout: Duration,
+    pub log_silence: Duration,
     /// What a dyno may write.
     pub dyno_disk_bytes: u64,
     /// Flags of `siesta serve`.
@@ -65,6 +66,7 @@ impl Machine {
             clock,
             plan: Plan::free(),
             boot_timeout: Duration::from_secs(60),
+            log_silence: Duration::from_millis(100),
             dyno_disk_bytes: 1 << 30,
             flags: Vec::new(),
             hang_up_pause: Duration::from_secs(5),
@@ -76,6 +78,7 @@ impl Machine {
     pub async fn serve(&self) -> World {
         let mut config = house::config(self.folder.path(), &self.flags);
         config.limits.boot_timeout = self.boot_timeout;
+        config.limits.log_silence = self.log_silence;
         config.limits.dyno_disk_bytes = self.dyno_disk_bytes;
         config.limits.hang_up_pause = self.hang_up_pause;
         let ground = house::ground(config, Arc::new(self.clock.clone()), Arc::new(self.engine.clone()), INSTANCE).await;
