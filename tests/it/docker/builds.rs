@@ -5,6 +5,7 @@ use std::{panic::AssertUnwindSafe, path::Path, sync::Arc};
 
 use futures_util::{FutureExt, TryStreamExt};
 use siesta::{
+    config::Limits,
     domain::{BuildStatus, Plan},
     engine::{Engine, ImageRef, docker::Docker, spec::NetworkRange},
     slugs::{self, SlugError, Slugs},
@@ -13,11 +14,19 @@ use siesta::{
 use super::tiny::{socket, tiny_copy};
 use crate::{
     engine_contract::tar_of,
-    support::yard::{Yard, succeeded},
+    support::{
+        house::config,
+        yard::{Yard, succeeded},
+    },
 };
 
 /// Runs a test over real Docker and removes what it made, even when it fails.
 pub(super) async fn with_yard(plan: Plan, test: impl AsyncFnOnce(&Yard, &Docker)) {
+    with_limits(plan, |_| {}, test).await;
+}
+
+/// The same under other limits than the usual ones.
+pub(super) async fn with_limits(plan: Plan, change: impl FnOnce(&mut Limits), test: impl AsyncFnOnce(&Yard, &Docker)) {
     let instance = format!("t{:08x}", rand::random::<u32>());
     let engine = Arc::new(Docker::connect(Path::new(&socket()), &instance).expect("a Docker socket"));
     let range = format!("10.{}.{}.0/24", 230 + rand::random::<u8>() % 16, rand::random::<u8>());
@@ -26,7 +35,9 @@ pub(super) async fn with_yard(plan: Plan, test: impl AsyncFnOnce(&Yard, &Docker)
     let stack = |name: &str| std::env::var(name).expect("script/test names the stack images");
     let (run, build) = (stack("SIESTA_STACK_RUN"), stack("SIESTA_STACK_BUILD"));
     let flags = ["--network-range", &range, "--stack-run", &run, "--stack-build", &build];
-    let yard = Yard::open(engine.clone(), &instance, data.path(), &flags, plan).await;
+    let mut config = config(data.path(), &flags);
+    change(&mut config.limits);
+    let yard = Yard::over(engine.clone(), &instance, config, plan).await;
     let outcome = AssertUnwindSafe(test(&yard, &engine)).catch_unwind().await;
     let apps = yard.reader.apps().await.expect("apps");
     for app in apps {

@@ -16,6 +16,7 @@ use siesta::{
     dynos::{Dynos, Entry},
     engine::Engine,
     logs::Logs,
+    plans::Plans,
     releases::Releases,
     scheduler::Tasks,
     server::Owners,
@@ -28,6 +29,7 @@ use crate::engine_contract::bytes;
 
 /// The parts of one server over an engine of the test's.
 pub struct Yard {
+    pub config: Arc<Config>,
     pub apps: Apps,
     pub builder: Builder,
     pub dynos: Dynos,
@@ -35,6 +37,7 @@ pub struct Yard {
     pub reader: Reader,
     pub slugs: Slugs,
     pub logs: Logs,
+    pub plans: Plans,
     pub data: PathBuf,
     pub by: Actor,
     tasks: Tasks,
@@ -59,8 +62,10 @@ impl Yard {
 
     /// The yard of owners that were started already.
     pub fn of(owners: &Owners, by: Actor, data: &Path) -> Yard {
-        let Owners { apps, builder, dynos, releases, reader, slugs, logs, tasks, .. } = owners;
+        let Owners { config, apps, builder, dynos, releases, reader, slugs, logs, plans, tasks, .. } = owners;
         Yard {
+            config: config.clone(),
+            plans: plans.clone(),
             apps: apps.clone(),
             builder: builder.clone(),
             dynos: dynos.clone(),
