@@ -12,7 +12,7 @@ use sqlx::{
 use crate::{
     domain::{AppId, DrainId, LogLine, log_line::Source},
     logs::KEPT_LINES,
-    store::StoreError,
+    store::{self, StoreError},
 };
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations/logs");
@@ -62,7 +62,7 @@ impl LogFile {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(Duration::from_secs(5));
-        let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+        let writer = store::one_writer().connect_with(options.clone()).await?;
         MIGRATIONS.run(&writer).await?;
         let reader = SqlitePoolOptions::new().max_connections(2).connect_with(options.create_if_missing(false).read_only(true)).await?;
         Ok(LogFile { writer, reader })

@@ -14,23 +14,22 @@ impl Reader {
     /// Spans that reach into the time since `since`, oldest first; those between which only the number
     /// of dynos changed are one.
     pub async fn awake_spans(&self, app: AppId, since: Timestamp) -> Result<Vec<Span>, StoreError> {
-        let mut spans = sqlx::query_as!(
-            Span,
-            r#"select started_at as "from: Timestamp", ended_at as "to: Timestamp" from awake_spans
+        let mut rows = sqlx::query!(
+            r#"select started_at as "from: Timestamp", ended_at as "to: Timestamp", dynos from awake_spans
                where app_id = ? and (ended_at is null or ended_at > ?) order by started_at, id"#,
             app,
             since
         )
         .fetch_all(&self.pool)
         .await?;
-        spans.dedup_by(|next, last| {
-            let goes_on = last.to == Some(next.from);
+        rows.dedup_by(|next, last| {
+            let goes_on = last.to == Some(next.from) && last.dynos != next.dynos;
             if goes_on {
-                last.to = next.to;
+                (last.to, last.dynos) = (next.to, next.dynos);
             }
             goes_on
         });
-        Ok(spans)
+        Ok(rows.into_iter().map(|row| Span { from: row.from, to: row.to }).collect())
     }
 
     /// How long the app's dynos ran since `since`, each counted by itself.

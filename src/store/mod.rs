@@ -41,4 +41,5 @@ mod transfers;
 pub mod usage_slots;
 pub mod users;
 
+pub(crate) use open::one_writer;
 pub use open::{Reader, StoreError, Writer, open};

@@ -88,6 +88,16 @@ pub async fn open(path: &Path) -> Result<(Reader, Writer), StoreError> {
     open_with(path, &MIGRATIONS).await
 }
 
+/// A pool of one connection. When the disk is full SQLite ends a transaction by itself, and the client
+/// goes on to count it as open: such a connection is replaced before it is used again.
+pub(crate) fn one_writer() -> SqlitePoolOptions {
+    let whole = |connection: &mut SqliteConnection| !connection.is_in_transaction();
+    SqlitePoolOptions::new().max_connections(1).before_acquire(move |connection, _| {
+        let whole = whole(connection);
+        Box::pin(async move { Ok(whole) })
+    })
+}
+
 async fn open_with(path: &Path, migrator: &Migrator) -> Result<(Reader, Writer), StoreError> {
     if path.metadata().is_ok_and(|file| file.len() > 0) {
         inspect(path, migrator).await?;
@@ -99,7 +109,7 @@ async fn open_with(path: &Path, migrator: &Migrator) -> Result<(Reader, Writer),
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(Duration::from_secs(5));
-    let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+    let writer = one_writer().connect_with(options.clone()).await?;
     migrator.run(&writer).await?;
     let reader = SqlitePoolOptions::new().max_connections(4).connect_with(options.create_if_missing(false).read_only(true)).await?;
     Ok((Reader { pool: reader }, Writer { pool: writer }))

@@ -90,6 +90,8 @@ impl Daemon {
             let _ = child.kill();
             let _ = child.wait();
         }
+        // Its containerd dies with it; where nobody reaps it, it would be taken for alive.
+        let _ = std::fs::remove_file(self.path("exec/containerd/containerd.pid"));
     }
 }
 

@@ -44,6 +44,7 @@ async fn dynos_that_somebody_removes_come_back_and_never_cool_off() {
             world.until(app, |status| status.dynos[0].state == DynoState::Crashed).await;
             world.pass(60 * SECOND);
         }
+        world.engine.until(|engine| engine.running().iter().any(|(id, _)| *id != container)).await;
         let lease = world.request("tienda").await.expect("a request waits for the new one");
         assert_ne!(lease.target().container, container, "round {round}");
         world.until_running(1).await;
