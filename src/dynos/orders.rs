@@ -20,23 +20,44 @@ use crate::{
     store::StoreError,
 };
 
-/// Answers when the work is done; whoever asked may be gone.
-fn answer<T>(reply: Reply<T>, done: Result<T, DynoError>) {
-    let _ = reply.send(done);
-}
-
 impl Supervisor {
     pub(super) async fn obey(&mut self, command: Command) {
         match command {
-            Command::Reload(reply) => answer(reply, self.load().await.map_err(DynoError::from)),
+            Command::Reload(reply) => {
+                let done = self.load().await.map_err(DynoError::from);
+                self.answer(reply, done);
+            }
             Command::Release(reply) => self.release(reply).await,
-            Command::Scale { changes, by, reply } => answer(reply, self.scale(&changes, &by).await),
-            Command::Restart(which, reply) => answer(reply, self.restart(&which).await),
-            Command::Stop(which, reply) => answer(reply, self.stop(&which).await),
-            Command::Wake(reply) => answer(reply, self.wake().await),
-            Command::Allow(release, reply) => answer(reply, self.allow(release).await),
-            Command::Forget(reply) => answer(reply, self.forget().await),
+            Command::Scale { changes, by, reply } => {
+                let done = self.scale(&changes, &by).await;
+                self.answer(reply, done);
+            }
+            Command::Restart(which, reply) => {
+                let done = self.restart(&which).await;
+                self.answer(reply, done);
+            }
+            // Its dynos still stand behind the gate, which it has closed.
+            Command::Stop(which, reply) => _ = reply.send(self.stop(&which).await),
+            Command::Wake(reply) => {
+                let done = self.wake().await;
+                self.answer(reply, done);
+            }
+            Command::Allow(release, reply) => {
+                let done = self.allow(release).await;
+                self.answer(reply, done);
+            }
+            Command::Forget(reply) => {
+                let done = self.forget().await;
+                self.answer(reply, done);
+            }
         }
+    }
+
+    /// Answers when the work is done. Whoever hears it may come at once, so the gate is set before;
+    /// whoever asked may be gone.
+    fn answer<T>(&mut self, reply: Reply<T>, done: Result<T, DynoError>) {
+        self.set_gate(self.now());
+        let _ = reply.send(done);
     }
 
     /// The current release changed. Answered now when there is nothing to wait for, else when its
@@ -47,8 +68,8 @@ impl Supervisor {
                 let release = self.target.as_ref().map(|target| target.release.id);
                 self.rollout.get_or_insert(Rollout { release, replies: Vec::new() }).replies.push(reply);
             }
-            Ok(false) => answer(reply, Ok(())),
-            Err(error) => answer(reply, Err(error.into())),
+            Ok(false) => self.answer(reply, Ok(())),
+            Err(error) => self.answer(reply, Err(error.into())),
         }
     }
 

@@ -362,7 +362,7 @@ impl Supervisor {
         self.dynos.values().filter(serving).filter(of_release).filter_map(|dyno| dyno.target.clone()).collect()
     }
 
-    fn set_gate(&mut self, now: Timestamp) {
+    pub(super) fn set_gate(&mut self, now: Timestamp) {
         let targets = self.targets();
         let setting = if self.target.is_none() {
             Setting::Refused(Refusal::Blank)

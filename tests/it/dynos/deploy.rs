@@ -250,6 +250,18 @@ async fn scaling_keeps_to_the_plan_and_says_what_it_did() {
 }
 
 #[tokio::test]
+async fn whoever_scaled_finds_the_gate_as_it_should_be() {
+    let world = Machine::new().serve().await;
+    let app = world.app("tienda").await;
+    world.deploy(&app, WEB).await.expect("a release");
+    for (count, served) in [("0", false), ("1", true), ("0", false)] {
+        let change = [("web".parse().expect("a type"), count.parse().expect("a count"))];
+        world.dynos.scale(app.id, &change, &world.by).await.expect("scaled");
+        assert_eq!(!matches!(world.gate("tienda").enter(), siesta::dynos::Entry::Refused(Refusal::NoWeb)), served, "{count}");
+    }
+}
+
+#[tokio::test]
 async fn a_restart_holds_requests_until_the_new_dyno_is_up() {
     let world = Machine::new().serve().await;
     let app = world.app("tienda").await;
