@@ -59,7 +59,13 @@ pub struct Egress {
 struct Inner {
     allowed: Vec<Allowed>,
     extra_roots: Vec<CertificateDer<'static>>,
-    tls: OnceLock<Arc<ClientConfig>>,
+    tls: OnceLock<Trust>,
+}
+
+/// What outgoing TLS is spoken with.
+struct Trust {
+    config: Arc<ClientConfig>,
+    authorities: usize,
 }
 
 /// One entry of `SIESTA_EGRESS_ALLOW`; without a port it stands for all of them.
@@ -182,6 +188,15 @@ impl Egress {
 
     /// What outgoing TLS trusts: the system's certificates and `SIESTA_EGRESS_CA`.
     pub fn tls(&self) -> Arc<ClientConfig> {
+        self.trust().config.clone()
+    }
+
+    /// False on a machine without a single certificate authority: every https fails there.
+    pub fn trusts_anybody(&self) -> bool {
+        self.trust().authorities > 0
+    }
+
+    fn trust(&self) -> &Trust {
         let make = || {
             let mut roots = RootCertStore::empty();
             let system = rustls_native_certs::load_native_certs();
@@ -190,11 +205,12 @@ impl Egress {
             }
             roots.add_parsable_certificates(system.certs);
             roots.add_parsable_certificates(self.inner.extra_roots.iter().cloned());
+            let authorities = roots.len();
             let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
             let builder = builder.with_safe_default_protocol_versions().expect("the provider knows TLS 1.2 and 1.3");
-            Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
+            Trust { config: Arc::new(builder.with_root_certificates(roots).with_no_client_auth()), authorities }
         };
-        self.inner.tls.get_or_init(make).clone()
+        self.inner.tls.get_or_init(make)
     }
 
     /// All addresses of a host, or none: a name with one good and one bad answer is refused.

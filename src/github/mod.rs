@@ -173,12 +173,18 @@ pub enum GitHostError {
     Oauth(String),
     #[error("GitHub cannot be reached: {0}")]
     Unreachable(String),
+    /// No https can be spoken at all.
+    #[error(
+        "This machine knows no certificate authorities, so nothing at GitHub can be trusted. \
+         Install the package ca-certificates, or name a file with SIESTA_EGRESS_CA, and start Siesta again."
+    )]
+    NoAuthorities,
 }
 
 impl GitHostError {
     /// Another try later may do.
     pub fn is_passing(&self) -> bool {
-        matches!(self, GitHostError::RateLimited(_) | GitHostError::Unreachable(_))
+        matches!(self, GitHostError::RateLimited(_) | GitHostError::Unreachable(_) | GitHostError::NoAuthorities)
     }
 }
 
@@ -188,6 +194,9 @@ impl GitHostError {
 pub trait GitHost: Send + Sync {
     /// The repository page, or any page of the host's web site, begins with this; no trailing slash.
     fn web_url(&self) -> String;
+
+    /// Err: every call would fail for a reason of this machine's.
+    fn can_be_asked(&self) -> Result<(), GitHostError>;
 
     async fn exchange_code(
         &self,

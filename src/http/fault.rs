@@ -271,7 +271,7 @@ impl From<GitHostError> for Fault {
             GitHostError::NotFound => Fault { message, ..Fault::not_found("repository") },
             GitHostError::RateLimited(seconds) => Fault { retry_after: Some(seconds), ..Fault::unavailable(message) },
             GitHostError::Refused(_) | GitHostError::Oauth(_) => Fault::invalid(message),
-            GitHostError::Unreachable(_) => Fault::unavailable(message),
+            GitHostError::Unreachable(_) | GitHostError::NoAuthorities => Fault::unavailable(message),
         }
     }
 }

@@ -414,6 +414,10 @@ fn git_host(config: &Config) -> anyhow::Result<GithubClient> {
         allow.extend(url.host_str().map(|host| format!("{host}:{port}")));
     }
     let egress = Egress::new(&allow, config.options.egress_ca.as_deref())?;
-    GithubClient::new(web, &api, egress)
-        .context("No https can be spoken to GitHub. Are CA certificates installed, and does SSL_CERT_FILE name a file that is there?")
+    let host = GithubClient::new(web, &api, egress)?;
+    // Everything else works without.
+    if let Err(error) = host.can_be_asked() {
+        tracing::warn!(%error, "GitHub is not asked");
+    }
+    Ok(host)
 }

@@ -27,7 +27,7 @@ pub fn account(lang: Lang, error: &AccountError) -> Option<(&'static str, String
         AccountError::WrongCredentials => ("form", lang.t("login-wrong")),
         AccountError::RateLimited(seconds) => ("form", lang.with("login-later", &[("n", &seconds.to_string())])),
         AccountError::EmailTaken => ("email", lang.t("email-taken")),
-        AccountError::NotAnAccount(email) => ("email", lang.with("collaborator-unknown", &[("email", email.as_str())])),
+        AccountError::NotAnAccount(email) => ("email", lang.with("collaborator-unknown", &[("email", email)])),
         AccountError::IsOwner => ("email", lang.t("collaborator-owner")),
         AccountError::BadEmail(_) => ("email", lang.t("email-bad")),
         AccountError::SignUpClosed => ("form", lang.t("sign-up-is-closed")),
@@ -173,6 +173,7 @@ pub fn git_host(lang: Lang, error: &GitHostError) -> String {
         GitHostError::Refused(words) => lang.with("gh-refused", &[("words", words)]),
         GitHostError::Oauth(word) => lang.with("gh-unconfirmed", &[("words", word)]),
         GitHostError::Unreachable(why) => lang.with("gh-unreachable", &[("words", why)]),
+        GitHostError::NoAuthorities => lang.t("gh-no-authorities"),
     }
 }
 
