@@ -59,8 +59,9 @@ pub enum AccountError {
     NoSuchUser,
     #[error("Couldn't find that token.")]
     NoSuchToken,
-    #[error("Nobody has an account with the address {0} on this server. Invite them first.")]
-    NotAnAccount(Email),
+    /// The address or the GitHub name that was typed.
+    #[error("Nobody on this server has the address or the GitHub name {0}. Invite them first.")]
+    NotAnAccount(String),
     #[error("The owner of an app has every right already.")]
     IsOwner,
     #[error("Couldn't find that collaborator.")]

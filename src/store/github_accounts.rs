@@ -36,6 +36,11 @@ impl Reader {
         Ok(select!("where user_id = ?", user).fetch_optional(&self.pool).await?)
     }
 
+    /// Whose account of the host has that name: who connected last, if it has changed hands.
+    pub async fn github_account_by_login(&self, login: &str) -> Result<Option<AccountRow>, StoreError> {
+        Ok(select!("where login = ? collate nocase order by updated_at desc limit 1", login).fetch_optional(&self.pool).await?)
+    }
+
     /// Whose account of the host it is.
     pub async fn github_account_by_host(&self, host_id: i64) -> Result<Option<AccountRow>, StoreError> {
         Ok(select!("where host_id = ?", host_id).fetch_optional(&self.pool).await?)
