@@ -189,6 +189,19 @@ impl Connections {
         }))
     }
 
+    /// Whether this server is registered as a GitHub App.
+    pub async fn is_app(&self) -> Result<bool, ConnectionError> {
+        Ok(self.registration().await?.is_some_and(|known| known.kind == Kind::App))
+    }
+
+    /// Where somebody chooses the repositories our GitHub App may reach; None: it is none.
+    pub async fn installation_url(&self) -> Result<Option<String>, ConnectionError> {
+        let Some(known) = self.registration().await?.filter(|known| known.kind == Kind::App) else { return Ok(None) };
+        let web = self.parts.github.web_url();
+        let apps = if web == "https://github.com" { "apps" } else { "github-apps" };
+        Ok(Some(format!("{web}/{apps}/{}/installations/new", known.app_slug)))
+    }
+
     async fn registered(&self) -> Result<Registration, ConnectionError> {
         self.registration().await?.ok_or(ConnectionError::NotSetUp)
     }
@@ -329,8 +342,7 @@ impl Connections {
 
     pub async fn of(&self, user: UserId) -> Result<Option<Connection>, ConnectionError> {
         let Some(row) = self.parts.reader.github_account(user).await? else { return Ok(None) };
-        let app = self.registration().await?.is_some_and(|known| known.kind == Kind::App);
-        let may_deploy = app || reaches(&row.scopes);
+        let may_deploy = self.is_app().await? || reaches(&row.scopes);
         Ok(Some(Connection { host_id: row.host_id, login: row.login, may_deploy, revoked: row.revoked_at.is_some() }))
     }
 
@@ -374,6 +386,14 @@ impl Connections {
     /// The host did not accept a token of theirs: from now on it is not tried.
     pub async fn note_revoked(&self, user: UserId) -> Result<(), ConnectionError> {
         Ok(self.parts.writer.revoke_github_account(user, self.parts.clock.now()).await?)
+    }
+
+    /// The host told that the owner of this account took back what they had allowed.
+    pub async fn note_revoked_at_host(&self, host_id: i64) -> Result<(), ConnectionError> {
+        match self.parts.reader.github_account_by_host(host_id).await? {
+            Some(row) => self.note_revoked(row.user_id).await,
+            None => Ok(()),
+        }
     }
 
     /// Revokes the authorization at the host and forgets it here, the latter in any case.

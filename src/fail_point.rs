@@ -27,6 +27,9 @@ pub const PLACES: &[&str] = &[
     "release.switched",
 ];
 
+/// The places between a delivery of the git host and the build that follows from it.
+pub const GIT_PLACES: &[&str] = &["delivery.taken", "delivery.queued"];
+
 /// The places of add-ons, in the order in which one is made, rotated and destroyed.
 pub const ADDON_PLACES: &[&str] = &["addon.database_made", "addon.created", "addon.attached", "addon.rotated", "addon.detached"];
 

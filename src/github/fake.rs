@@ -45,6 +45,16 @@ struct World {
     next: i64,
     heads_asked: u64,
     short_lived: bool,
+    /// We are a GitHub App: only what it is installed on is reached.
+    app: bool,
+    installations: BTreeMap<i64, Installation>,
+    deaf: Option<GitHostError>,
+}
+
+/// A GitHub App on somebody's account, with the repositories that were chosen.
+struct Installation {
+    login: String,
+    chosen: BTreeSet<RepoName>,
 }
 
 struct Repo {
@@ -70,7 +80,7 @@ impl World {
     }
 
     fn who(&self, access: &Access) -> Result<Option<String>, GitHostError> {
-        if let Some(failure) = &self.failure {
+        if let Some(failure) = self.deaf.as_ref().or(self.failure.as_ref()) {
             return Err(failure.clone());
         }
         match access {
@@ -85,7 +95,8 @@ impl World {
 
     fn seen(&self, access: &Access, is: impl Fn(&Repo) -> bool) -> Result<&Repo, GitHostError> {
         let who = self.who(access)?;
-        let visible = |repo: &&Repo| !repo.private || who.as_ref().is_some_and(|who| repo.admins.contains(who));
+        let reached = |repo: &Repo| !self.app || self.installations.values().any(|one| one.chosen.contains(&repo.name));
+        let visible = |repo: &&Repo| !repo.private || (who.as_ref().is_some_and(|who| repo.admins.contains(who)) && reached(repo));
         self.repositories.iter().filter(visible).find(|repo| is(repo)).ok_or(GitHostError::NotFound)
     }
 
@@ -119,6 +130,7 @@ impl World {
     }
 
     fn grant(&mut self, login: &str, scopes: String) -> Grant {
+        let scopes = if self.app { String::new() } else { scopes };
         let access = format!("gho_{login}_{}", self.number());
         self.tokens.insert(access.clone(), login.to_owned());
         if !self.short_lived {
@@ -162,6 +174,30 @@ impl FakeGitHub {
     /// From now on tokens last eight hours and come with a refresh token, as a GitHub App's do.
     pub fn give_short_lived_tokens(&self) {
         self.world().short_lived = true;
+    }
+
+    /// From now on we are a GitHub App there: it must be installed, and its tokens are short-lived.
+    pub fn be_an_app(&self) {
+        let mut world = self.world();
+        (world.app, world.short_lived) = (true, true);
+    }
+
+    /// Installs the GitHub App on somebody's account for these repositories, or others than before.
+    pub fn install(&self, login: &str, chosen: &[&RepoName]) {
+        let mut world = self.world();
+        world.installations.retain(|_, one| one.login != login);
+        let id = world.number();
+        let chosen = chosen.iter().map(|name| (*name).clone()).collect();
+        world.installations.insert(id, Installation { login: login.to_owned(), chosen });
+    }
+
+    pub fn uninstall(&self, login: &str) {
+        self.world().installations.retain(|_, one| one.login != login);
+    }
+
+    /// Nothing can be asked of the host, for a reason of this machine's.
+    pub fn be_out_of_reach(&self, why: Option<GitHostError>) {
+        self.world().deaf = why;
     }
 
     /// What the host's page does when somebody allows the program of this address: the code.
@@ -243,6 +279,11 @@ impl FakeGitHub {
         to
     }
 
+    /// Gives a repository the id that it has at the real host.
+    pub fn renumber(&self, name: &RepoName, id: i64) {
+        self.change(name, |repo| repo.id = id);
+    }
+
     pub fn delete(&self, name: &RepoName) {
         self.world().repositories.retain(|repo| repo.name != *name);
     }
@@ -292,6 +333,10 @@ impl GitHost for FakeGitHub {
         "https://github.test".to_owned()
     }
 
+    fn can_be_asked(&self) -> Result<(), GitHostError> {
+        self.world().deaf.clone().map_or(Ok(()), Err)
+    }
+
     async fn exchange_code(
         &self,
         client: OauthClient,
@@ -334,9 +379,16 @@ impl GitHost for FakeGitHub {
         world.people.get(&login).cloned().ok_or(GitHostError::Unauthorized)
     }
 
-    async fn owners(&self, access: Access, _app: bool) -> Result<Vec<Owner>, GitHostError> {
+    async fn owners(&self, access: Access, app: bool) -> Result<Vec<Owner>, GitHostError> {
         let world = self.world();
         let login = world.somebody(&access)?;
+        if app {
+            let mine = |one: &Installation| {
+                one.login == login || world.organisations.get(&one.login).is_some_and(|members| members.contains(&login))
+            };
+            let installed = world.installations.iter().filter(|(_, one)| mine(one));
+            return Ok(installed.map(|(id, one)| Owner { login: one.login.clone(), kind: OwnerKind::Installation(*id) }).collect());
+        }
         let member = world.organisations.iter().filter(|(_, members)| members.contains(&login));
         let organisations = member.map(|(name, _)| Owner { login: name.clone(), kind: OwnerKind::Organisation }).collect::<Vec<_>>();
         Ok([Owner { login: login.clone(), kind: OwnerKind::Own }].into_iter().chain(organisations).collect())
@@ -347,7 +399,12 @@ impl GitHost for FakeGitHub {
         let who = world.somebody(&access)?;
         let fits = |repo: &&Repo| {
             let name = repo.name.as_str().split('/').nth(1).unwrap_or_default();
-            repo.name.owner() == search.owner.login && name.contains(search.text.trim()) && (!repo.private || repo.admins.contains(&who))
+            let chosen = match search.owner.kind {
+                OwnerKind::Installation(id) => world.installations.get(&id).is_some_and(|one| one.chosen.contains(&repo.name)),
+                OwnerKind::Own | OwnerKind::Organisation => true,
+            };
+            let seen = !repo.private || repo.admins.contains(&who);
+            repo.name.owner() == search.owner.login && name.contains(search.text.trim()) && seen && chosen
         };
         let all: Result<Vec<_>, _> = world.repositories.iter().rev().filter(fits).map(|repo| world.shown(&access, repo)).collect();
         Ok(part(all?, search.page, PAGE))

@@ -57,6 +57,11 @@ pub enum What {
     Ping,
     /// The repository was renamed, transferred, archived or deleted.
     Repository,
+    /// Our GitHub App was installed, suspended or removed, or other repositories were chosen: the
+    /// account whose they are.
+    Installation(String),
+    /// Somebody took back what they allowed our GitHub App: the id of their account.
+    Revoked(i64),
     Other,
 }
 
@@ -78,11 +83,32 @@ struct Payload {
     check_suite: Option<Checked>,
     #[serde(default)]
     check_run: Option<Checked>,
+    #[serde(default)]
+    installation: Option<Installed>,
+    #[serde(default)]
+    sender: Option<Sender>,
 }
 
 #[derive(Deserialize)]
 struct Numbered {
     id: i64,
+}
+
+#[derive(Deserialize)]
+struct Sender {
+    #[serde(default)]
+    id: i64,
+}
+
+#[derive(Deserialize)]
+struct Installed {
+    #[serde(default)]
+    account: Option<Account>,
+}
+
+#[derive(Deserialize)]
+struct Account {
+    login: String,
 }
 
 #[derive(Deserialize)]
@@ -113,6 +139,10 @@ pub fn parse(event: &str, body: &[u8]) -> Result<Said, String> {
         },
         "status" | "check_suite" | "check_run" => What::Checks,
         "repository" => What::Repository,
+        "installation" | "installation_repositories" => {
+            payload.installation.and_then(|of| of.account).map_or(What::Other, |account| What::Installation(account.login))
+        }
+        "github_app_authorization" => payload.sender.map_or(What::Other, |sender| What::Revoked(sender.id)),
         "ping" => What::Ping,
         _ => What::Other,
     };
@@ -172,6 +202,10 @@ mod tests {
         assert_eq!(parse("star", body("", false).as_bytes()).unwrap().what, What::Other);
         let suite = parse("check_suite", br#"{"check_suite":{"head_sha":"abc"},"repository":{"id":7}}"#).unwrap();
         assert_eq!((suite.what, suite.sha.as_str()), (What::Checks, "abc"));
+        let removed = parse("installation", br#"{"action":"deleted","installation":{"id":1,"account":{"login":"ana"}}}"#).unwrap();
+        assert_eq!((removed.what, removed.repository), (What::Installation("ana".to_owned()), 0));
+        let revoked = parse("github_app_authorization", br#"{"action":"revoked","sender":{"id":9,"login":"ana"}}"#).unwrap();
+        assert_eq!(revoked.what, What::Revoked(9));
         for broken in [&b"x"[..], b"{", b"[]", br#"{"ref":1}"#] {
             assert!(parse("push", broken).is_err());
         }

@@ -2,6 +2,7 @@
 
 use crate::{
     domain::{AppId, git::Verdict},
+    fail_point,
     github::webhook::{self, Said, What},
     repositories::{Delivery, Link, Repositories, RepositoryError},
     secrets::token_hash,
@@ -64,13 +65,23 @@ impl Repositories {
             Ok(said) => said,
             Err(why) => return Ok(Taken::Malformed(why)),
         };
-        let links = if given.token.is_none() { self.parts.reader.links_of(said.repository).await? } else { links };
-        self.note(&links, &said, &given).await
+        match (given.token, &said.what) {
+            (Some(_), _) => self.note(&links, &said, &given).await,
+            (None, What::Installation(login)) => {
+                let links = self.parts.reader.links_of_owner(login).await?;
+                self.note(&links, &said, &given).await
+            }
+            (None, What::Revoked(account)) => {
+                self.parts.connections.note_revoked_at_host(*account).await?;
+                Ok(Taken::Accepted(0))
+            }
+            (None, _) => self.note(&self.parts.reader.links_of(said.repository).await?, &said, &given).await,
+        }
     }
 
     async fn note(&self, links: &[Link], said: &Said, given: &Given<'_>) -> Result<Taken, RepositoryError> {
-        if matches!(said.what, What::Checks | What::Repository) {
-            for link in links.iter().filter(|link| link.wait_for_ci || said.what == What::Repository) {
+        if matches!(said.what, What::Checks | What::Repository | What::Installation(_)) {
+            for link in links.iter().filter(|link| link.wait_for_ci || said.what != What::Checks) {
                 self.parts.writer.note_asked(link.app_id, None, &link.trouble).await?;
             }
             self.wake.activate();
@@ -87,6 +98,7 @@ impl Repositories {
         };
         let rows: Vec<NewDelivery> = links.iter().map(row).collect();
         let new = self.parts.writer.insert_deliveries(&rows, self.parts.clock.now()).await?;
+        fail_point::reached("delivery.taken");
         if rows.iter().any(|row| row.verdict == Verdict::Received) {
             self.wake.activate();
         }
@@ -126,7 +138,7 @@ fn first_verdict(link: &Link, what: &What) -> Verdict {
             Some(followed) if followed != branch => Verdict::OtherBranch,
             Some(_) => Verdict::Received,
         },
-        What::Checks | What::Repository | What::Other => Verdict::Ignored,
+        What::Checks | What::Repository | What::Installation(_) | What::Revoked(_) | What::Other => Verdict::Ignored,
     }
 }
 

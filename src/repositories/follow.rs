@@ -12,6 +12,7 @@ use crate::{
         git::{CiState, Decision, Head, Verdict, judge},
         user::Actor,
     },
+    fail_point,
     github::{GitHostError, HeadAnswer, client::CONTEXT},
     repositories::{Delivery, Link, Repositories, RepositoryError},
     store::deliveries::NewDelivery,
@@ -81,6 +82,9 @@ impl Repositories {
             }
             Seen::Head { head, etag } => self.decide(&link, &branch, (&head, etag.as_deref()), &open).await,
             Seen::BranchGone => self.refuse(&link, &open, (Verdict::BranchDeleted, "branch_gone")).await,
+            Seen::RepositoryGone if self.parts.connections.is_app().await? => {
+                self.refuse(&link, &open, (Verdict::Refused, "uninstalled")).await
+            }
             Seen::RepositoryGone => self.refuse(&link, &open, (Verdict::Refused, "gone")).await,
             Seen::Revoked => self.refuse(&link, &open, (Verdict::Refused, "revoked")).await,
             Seen::Forbidden => self.refuse(&link, &open, (Verdict::Refused, "forbidden")).await,
@@ -93,34 +97,30 @@ impl Repositories {
         self.settle(link.app_id, open, (verdict, None)).await
     }
 
-    /// Asks for the head; where it is not there, finds out what is gone. A new name is learned on the way.
+    /// Asks for the head. Where it is not there, or is new, the repository is looked at by its id: it
+    /// may have another name, and somebody else may have taken the name it had.
     async fn ask(&self, link: &Link, branch: &BranchName) -> Result<Seen, RepositoryError> {
         let mut link = link.clone();
-        for renamed in [false, true] {
+        for _ in 0..2 {
             let (github, name, wanted, etag) = (self.parts.github.clone(), link.name.clone(), branch.clone(), link.etag.clone());
             let asked = self.with_access(link.user_id, |access| async move { github.head(access, name, wanted, etag).await }).await;
-            match asked {
+            let seen = match asked {
                 Ok(HeadAnswer::Unchanged) => return Ok(Seen::Unchanged),
-                Ok(HeadAnswer::Now { head, etag }) => return Ok(Seen::Head { head, etag }),
-                Err(RepositoryError::Connection(ConnectionError::Host(GitHostError::NotFound))) => {}
+                Ok(HeadAnswer::Now { head, etag }) => Seen::Head { head, etag },
+                Err(RepositoryError::Connection(ConnectionError::Host(GitHostError::NotFound))) => Seen::BranchGone,
                 Err(error) => return unusual(error),
+            };
+            if matches!(&seen, Seen::Head { head, .. } if link.decided_sha.as_ref() == Some(&head.sha)) {
+                return Ok(seen);
             }
-            if renamed {
-                break;
-            }
-            let (github, id) = (self.parts.github.clone(), link.host_id);
-            match self.with_access(link.user_id, |access| async move { github.repository_by_id(access, id).await }).await {
-                Ok(found) if found.name == link.name => return Ok(Seen::BranchGone),
-                Ok(found) => {
-                    tracing::info!(app = %link.app_id, from = %link.name, to = %found.name, "a repository was renamed");
-                    self.parts.writer.rename_link(link.app_id, &found.name, &found.url).await?;
-                    (link.name, link.etag) = (found.name, None);
-                }
+            match self.current(&link).await {
+                Ok(now) if now.name == link.name => return Ok(seen),
+                Ok(now) => link = now,
                 Err(RepositoryError::Connection(ConnectionError::Host(GitHostError::NotFound))) => return Ok(Seen::RepositoryGone),
                 Err(error) => return unusual(error),
             }
         }
-        Ok(Seen::BranchGone)
+        Ok(Seen::Unreachable)
     }
 
     async fn decide(
@@ -153,6 +153,7 @@ impl Repositories {
             }
             Decision::Deploy => (Verdict::Deployed, Some(self.deploy_head(link, branch, head).await?)),
         };
+        fail_point::reached("delivery.queued");
         self.parts.writer.note_head(app, Some(&head.sha), etag, now).await?;
         self.settle_for(link, head, (verdict, build)).await
     }

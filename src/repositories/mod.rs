@@ -13,7 +13,7 @@ use crate::{
     builder::{Build, BuildError, BuildSource, Builder, GitSource},
     clock::Clock,
     config::Config,
-    connections::{ConnectionError, Connections, Kind},
+    connections::{ConnectionError, Connections},
     domain::{AppId, BranchName, CommitSha, RepoName, UserId, git::Head, user::Actor},
     github::{Access, GitHost, GitHostError, HeadAnswer, Listing, NewHook, Owner, Repository, Search},
     logs::Logs,
@@ -117,10 +117,33 @@ impl Repositories {
         Ok(outcome?)
     }
 
+    /// Err: nothing can be asked of the host, for a reason of this machine's.
+    pub fn can_ask(&self) -> Result<(), RepositoryError> {
+        Ok(self.parts.github.can_be_asked()?)
+    }
+
+    /// A link with the name its repository has now. It is found by its id: the name it had may be
+    /// somebody else's by now.
+    pub async fn current(&self, link: &Link) -> Result<Link, RepositoryError> {
+        let (github, id) = (self.parts.github.clone(), link.host_id);
+        let found = self.with_access(link.user_id, |access| async move { github.repository_by_id(access, id).await }).await?;
+        self.renamed(link, found).await
+    }
+
+    /// The link after its repository was found under this name.
+    async fn renamed(&self, link: &Link, found: Repository) -> Result<Link, RepositoryError> {
+        let mut link = link.clone();
+        if found.name != link.name {
+            self.parts.logs.api(link.app_id, format!("Repository {} is {} now", link.name, found.name));
+            self.parts.writer.rename_link(link.app_id, &found.name, &found.url).await?;
+            (link.name, link.url, link.etag) = (found.name, found.url, None);
+        }
+        Ok(link)
+    }
+
     /// Whose repositories somebody can choose from.
     pub async fn owners(&self, user: UserId) -> Result<Vec<Owner>, RepositoryError> {
-        let app = self.parts.connections.registration().await?.is_some_and(|known| known.kind == Kind::App);
-        let github = self.parts.github.clone();
+        let (app, github) = (self.parts.connections.is_app().await?, self.parts.github.clone());
         self.with_access(Some(user), |access| async move { github.owners(access, app).await }).await
     }
 
@@ -166,7 +189,7 @@ impl Repositories {
             return Err(RepositoryError::NotAdmin(found.name));
         }
         let before = self.parts.reader.link(app).await?;
-        let app_hook = self.parts.connections.registration().await?.is_some_and(|known| known.kind == Kind::App);
+        let app_hook = self.parts.connections.is_app().await?;
         let mut link = self.link_to(app, found, Some(by));
         if app_hook {
             self.parts.writer.set_link(&link).await?;
@@ -323,6 +346,7 @@ impl Repositories {
     /// Deploy Branch: queues a build of the branch's head as it is now.
     pub async fn deploy(&self, app: AppId, branch: &BranchName, by: &Actor) -> Result<Build, RepositoryError> {
         let link = self.parts.reader.link(app).await?.ok_or(RepositoryError::NotLinked)?;
+        let link = self.current(&link).await?;
         let head = self.head(&link, branch).await?;
         if link.branch.as_ref() == Some(branch) {
             self.parts.writer.note_head(app, Some(&head.sha), None, self.parts.clock.now()).await?;
@@ -351,7 +375,7 @@ impl Repositories {
     /// Enables automatic deploys: what is pushed from now on is deployed.
     pub async fn follow(&self, app: AppId, wish: Wish, by: &Actor) -> Result<(), RepositoryError> {
         let link = self.parts.reader.link(app).await?.ok_or(RepositoryError::NotLinked)?;
-        let head = self.head(&link, &wish.branch).await?;
+        let head = self.head(&self.current(&link).await?, &wish.branch).await?;
         self.parts.logs.api(app, format!("Automatic deploys from {} enabled by user {}", wish.branch, by.email));
         self.set_following(app, Some(wish), Some(head.sha)).await
     }

@@ -33,7 +33,7 @@ pub struct Link {
     pub hook_sealed: Option<Vec<u8>>,
     /// The last genuine delivery.
     pub hook_seen_at: Option<Timestamp>,
-    /// `revoked`, `gone`, `forbidden`, `branch_gone`, or nothing.
+    /// `revoked`, `gone`, `uninstalled`, `forbidden`, `branch_gone`, or nothing.
     pub trouble: String,
     pub linked_at: Timestamp,
 }
@@ -76,6 +76,12 @@ impl Reader {
     /// The links of a repository.
     pub async fn links_of(&self, host_id: i64) -> Result<Vec<Link>, StoreError> {
         Ok(select!("where host_id = ?", host_id).fetch_all(&self.pool).await?)
+    }
+
+    /// The links of an owner's repositories.
+    pub async fn links_of_owner(&self, login: &str) -> Result<Vec<Link>, StoreError> {
+        let prefix = format!("{login}/");
+        Ok(select!("where lower(substr(name, 1, length(?1))) = lower(?1)", prefix).fetch_all(&self.pool).await?)
     }
 
     /// Links through one person's access.

@@ -38,6 +38,10 @@ pub struct GithubView {
     pub connected: Option<String>,
     pub revoked: bool,
     pub connect_href: String,
+    /// Why nothing can be asked of GitHub here.
+    pub obstacle: Option<String>,
+    /// Where a GitHub App's repositories are chosen.
+    pub configure: Option<String>,
     pub picker: Option<Picker>,
     pub link: Option<LinkView>,
 }
@@ -118,11 +122,13 @@ impl GithubView {
             _ => None,
         };
         let link = match link {
-            Some(link) => Some(LinkView::see(web, cx, (app, &link), wanted).await?),
+            Some(link) => Some(LinkView::see(web, cx, (app, link), wanted).await?),
             None => None,
         };
         let connect_href = format!("/github/connect?next={}", encode(&format!("/apps/{}/deploy", app.name)));
-        Ok(GithubView { set_up, admin: user.admin, connected, revoked, connect_href, picker, link })
+        let obstacle = web.repositories.can_ask().err().and_then(|error| say::repository(cx.lang, &error));
+        let configure = web.connections.installation_url().await?;
+        Ok(GithubView { set_up, admin: user.admin, connected, revoked, connect_href, obstacle, configure, picker, link })
     }
 }
 
@@ -165,16 +171,23 @@ fn failed(cx: &Cx, picker: Picker, error: RepositoryError) -> Result<Picker, Fau
 }
 
 impl LinkView {
-    async fn see(web: &Web, cx: &Cx, (app, link): (&App, &Link), wanted: &Wanted) -> Result<LinkView, Fault> {
+    async fn see(web: &Web, cx: &Cx, (app, link): (&App, Link), wanted: &Wanted) -> Result<LinkView, Fault> {
         let chosen = wanted.branch.clone().or_else(|| link.branch.clone()).unwrap_or_else(|| link.default_branch.clone());
-        let (branches, wrong) = match web.repositories.branches(link).await {
-            Ok(branches) => (branches, None),
-            Err(error) => (vec![chosen.clone()], Some(say::repository(cx.lang, &error).ok_or_else(|| Fault::from(error))?)),
+        let found = match web.repositories.current(&link).await {
+            Ok(link) => web.repositories.branches(&link).await.map(|branches| (link, branches)),
+            Err(error) => Err(error),
         };
-        let head = match wrong {
-            Some(wrong) => HeadView::wrong(wrong),
-            None => HeadView::see(web, cx, link, &chosen).await?,
+        let (link, branches, head) = match found {
+            Ok((link, branches)) => {
+                let head = HeadView::see(web, cx, &link, &chosen).await?;
+                (link, branches, head)
+            }
+            Err(error) => {
+                let wrong = say::repository(cx.lang, &error).ok_or_else(|| Fault::from(error))?;
+                (link, vec![chosen.clone()], HeadView::wrong(wrong))
+            }
         };
+        let app_hook = web.connections.is_app().await?;
         let by = match link.user_id {
             Some(user) => web.connections.of(user).await?.map(|known| known.login).unwrap_or_default(),
             None => String::new(),
@@ -183,11 +196,11 @@ impl LinkView {
             name: link.name.to_string(),
             url: link.url.clone(),
             by,
-            trouble: trouble(cx, link),
+            trouble: trouble(cx, &link),
             automatic: link.branch.as_ref().map(ToString::to_string),
             wait_for_ci: link.wait_for_ci,
             supersede: link.supersede,
-            note: note(cx, link),
+            note: note(cx, &link, app_hook),
             branches: branches.into_iter().map(|branch| Choice { selected: branch == chosen, value: branch.to_string() }).collect(),
             head,
             last: last(web, cx, app).await?,
@@ -209,16 +222,19 @@ fn trouble(cx: &Cx, link: &Link) -> Option<String> {
     Some(match link.trouble.as_str() {
         "revoked" => cx.t("gh-trouble-revoked"),
         "gone" => cx.t("gh-trouble-gone"),
+        "uninstalled" => cx.t("gh-trouble-uninstalled"),
         "forbidden" => cx.t("gh-trouble-forbidden"),
         "branch_gone" => cx.t1("gh-trouble-branch", "branch", link.branch.as_ref().map(ToString::to_string).unwrap_or_default()),
         _ => return None,
     })
 }
 
-fn note(cx: &Cx, link: &Link) -> String {
+/// How pushes become known. A GitHub App has one hook for everything, so there is none of the link's.
+fn note(cx: &Cx, link: &Link, app_hook: bool) -> String {
     match (link.hook_seen_at, link.hook_id, link.user_id) {
         (Some(at), ..) => cx.t1("gh-hook-seen", "time", cx.ago(&at)),
         (None, Some(_), _) => cx.t("gh-hook-silent"),
+        (None, None, Some(_)) if app_hook => cx.t("gh-hook-silent"),
         (None, None, Some(_)) => cx.t("gh-polled"),
         (None, None, None) => cx.t("gh-polled-public"),
     }
@@ -393,7 +409,8 @@ pub async fn deliveries(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: D
     let link = web.repositories.link_of(app.id).await?;
     let Seen { head, .. } = Head::see(&web, &cx, &app, Tab::Deploy).await?;
     let rows = web.repositories.deliveries(app.id).await?.into_iter().map(|one| row(&cx, one)).collect();
-    let note = link.map(|link| note(&cx, &link)).unwrap_or_default();
+    let app_hook = web.connections.is_app().await?;
+    let note = link.map(|link| note(&cx, &link, app_hook)).unwrap_or_default();
     Ok(page(StatusCode::OK, &DeliveriesPage { cx, head, rows, note }))
 }
 

@@ -30,7 +30,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("builder", "domain host clock config connections fail_point github scheduler secrets engine logs plans releases slugs store"),
     ("domains", "domain clock config dynos logs store"),
     ("pipelines", "domain clock releases scheduler store"),
-    ("repositories", "domain clock config connections builder github logs scheduler secrets store"),
+    ("repositories", "domain clock config connections builder fail_point github logs scheduler secrets store"),
     ("addons", "domain clock config dynos fail_point scheduler secrets engine host logs releases store"),
     ("apps", "domain clock addons builder dynos logs plans releases repositories store"),
     ("tls", "domain clock config"),

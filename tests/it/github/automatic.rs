@@ -9,6 +9,7 @@ use siesta::{
         git::{CiState, Verdict},
     },
     github::{GitHostError, ReportState, webhook},
+    logs::Filter,
 };
 
 use super::{PUSH, Scene, exposed, files};
@@ -93,6 +94,49 @@ async fn nothing_without_the_right_signature_leads_to_a_build() {
     assert!(!page.text.contains(exposed(&secret)));
     let again = scene.server.post(&scene.ana, "/apps/tienda/github/redeliver", &[("guid", "forged-23833333")]).await;
     assert_eq!(again.status, StatusCode::NOT_FOUND);
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn one_app_s_hook_says_nothing_for_another_s() {
+    let scene = Scene::set().await;
+    let eve = scene.server.person("eve@example.org").await;
+    let github = scene.server.house.github.clone();
+    github.person("eve", Some("eve@example.org"));
+    super::connect(&scene.server, &eve, "eve").await;
+    let hers = scene.server.app(&eve, "de-eve").await;
+    let repo = github.repository_of("eve/repo", true, &["eve"]);
+    github.push(&repo, "main", "First", &files("1"));
+    let (repositories, by) = (&scene.server.house.owners.repositories, eve.actor.clone().unwrap());
+    repositories.connect(hers.id, &repo, &by).await.unwrap();
+    let hook = github.hooks(&repo).pop().unwrap();
+    scene.push("Not eve's to deploy");
+    let body = github.push_payload(&scene.repo, "main");
+    let signature = webhook::signature(&hook.secret, body.as_bytes()).unwrap();
+    let (path, _) = scene.hook();
+    assert_eq!(scene.send(&path, "0e-1", PUSH, (Some(&signature), &body)).await.status, StatusCode::UNAUTHORIZED);
+    let own = hook.url.strip_prefix("http://localhost:8080").unwrap();
+    assert_eq!(scene.send(own, "0e-2", PUSH, (Some(&signature), &body)).await.status, StatusCode::ACCEPTED, "her own hook is hers");
+    scene.look().await;
+    assert!(scene.builds().await.is_empty() && scene.verdicts().await == [Verdict::BadSignature], "{:?}", scene.verdicts().await);
+    let theirs = "/apps/tienda/github";
+    for (path, fields) in [("deploy", [("branch", "main")]), ("redeliver", [("guid", "0e-1")]), ("connect", [("repository", "eve/repo")])] {
+        assert_eq!(scene.server.post(&eve, &format!("{theirs}/{path}"), &fields).await.status, StatusCode::NOT_FOUND, "{path}");
+    }
+    assert_eq!(scene.server.get(&eve, &format!("{theirs}/deliveries")).await.status, StatusCode::NOT_FOUND);
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn the_page_of_deliveries_holds_the_last_twenty() {
+    let scene = Scene::set().await;
+    for number in 10..35 {
+        assert_eq!(scene.deliver_as(&format!("ad-{number}"), "ping", r#"{"zen":"x"}"#).await.status, StatusCode::ACCEPTED);
+        scene.server.house.clock.advance(Duration::from_secs(1));
+    }
+    assert_eq!(scene.verdicts().await.len(), 20);
+    let page = scene.server.get(&scene.ana, "/apps/tienda/github/deliveries").await;
+    assert_eq!(page.text.matches("The hook works").count(), 20, "{}", page.text);
     scene.stop().await;
 }
 
@@ -236,11 +280,42 @@ async fn a_renamed_repository_is_followed_and_a_deleted_one_is_said() {
     assert_eq!((build.status, build.source_url.as_str()), (BuildStatus::Succeeded, "https://github.test/ana/otra"), "{:?}", build.error);
     let page = scene.server.get(&scene.ana, "/apps/tienda/deploy").await;
     assert!(page.text.contains("ana/otra"), "{}", page.text);
+    let said = scene.server.house.owners.logs.recent(scene.app.id, &Filter::default(), 100).await.unwrap();
+    assert!(said.iter().any(|(_, line)| line.message.contains("Repository ana/tienda is ana/otra now")), "{said:?}");
+    scene.repo = scene.server.house.github.rename(&scene.repo, "ies-demo/tienda");
+    let usurper = scene.server.house.github.repository_of("ana/otra", false, &["eve"]);
+    scene.server.house.github.push(&usurper, "main", "Whoever takes a name takes no app", &files("evil"));
+    let answer = scene.server.post(&scene.ana, "/apps/tienda/github/deploy", &[("branch", "main")]).await;
+    assert!(answer.header("location").starts_with("/apps/tienda/builds/"), "{}", answer.text);
+    finished(&scene).await;
+    let build = &scene.server.house.owners.reader.builds(scene.app.id, 1).await.unwrap()[0];
+    assert_eq!(build.source_url, "https://github.test/ies-demo/tienda", "a transferred one is known by its id");
+    let page = scene.server.get(&scene.ana, "/apps/tienda/deploy").await;
+    assert!(page.text.contains("ies-demo/tienda"), "{}", page.text);
     scene.server.house.github.delete(&scene.repo);
     scene.server.house.clock.advance(Duration::from_secs(61));
     scene.look().await;
     let page = scene.server.get(&scene.ana, "/apps/tienda/deploy").await;
     assert!(page.text.contains("The repository was deleted, or this account may not see it"), "{}", page.text);
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_takes_a_repository_s_old_name_takes_no_app_over() {
+    let scene = Scene::set().await;
+    scene.latch.open();
+    let github = scene.server.house.github.clone();
+    let moved = github.rename(&scene.repo, "ies-demo/tienda");
+    let usurper = github.repository_of("ana/tienda", false, &["eve"]);
+    let evil = github.push(&usurper, "main", "Take over", &files("evil"));
+    scene.server.house.clock.advance(Duration::from_secs(61));
+    scene.look().await;
+    assert!(scene.builds().await.is_empty(), "the repository is the one that was connected, whatever its name");
+    let sha = github.push(&moved, "main", "Ours", &files("2"));
+    scene.server.house.clock.advance(Duration::from_secs(61));
+    scene.look().await;
+    let builds = scene.builds().await;
+    assert!(builds.len() == 1 && builds[0].0 == sha.to_string() && builds[0].0 != evil.to_string(), "{builds:?}");
     scene.stop().await;
 }
 

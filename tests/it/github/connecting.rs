@@ -128,6 +128,63 @@ async fn an_answer_is_good_once_in_time_and_in_its_own_browser() {
 }
 
 #[tokio::test]
+async fn no_more_is_asked_for_than_is_needed() {
+    let asked = async |flags: &[&str], path: &str| {
+        let (server, ana) = Server::claimed_with(&[&REGISTERED[..], flags].concat()).await;
+        let who = if path.starts_with("/login") { Visitor::stranger() } else { ana };
+        let address = server.get(&who, path).await.header("location").to_owned();
+        server.stop().await;
+        let scope = address.split('&').find_map(|pair| pair.strip_prefix("scope=")).map(str::to_owned);
+        assert!(address.contains("&code_challenge_method=S256") && address.contains("&state="), "{address}");
+        scope
+    };
+    assert_eq!(asked(&[], "/login/github").await.as_deref(), Some("read%3Auser%20user%3Aemail"));
+    assert_eq!(asked(&[], "/github/connect").await.as_deref(), Some("repo%20read%3Auser%20user%3Aemail"));
+    let app = ["--github-app", "siesta-test"];
+    assert_eq!((asked(&app, "/login/github").await, asked(&app, "/github/connect").await), (None, None), "its permissions are its own");
+}
+
+#[tokio::test]
+async fn a_collaborator_can_be_named_by_their_github_account() {
+    let (server, ana) = connected().await;
+    server.app(&ana, "tienda").await;
+    let luis = server.person("luis@example.org").await;
+    server.house.github.person("luis-gh", Some("luis@example.org"));
+    let give = async |name: &str| server.post(&ana, "/apps/tienda/access/give", &[("email", name), ("role", "view")]).await;
+    let unknown = give("luis-gh").await;
+    assert_eq!(unknown.status, StatusCode::UNPROCESSABLE_ENTITY, "not connected yet");
+    assert!(unknown.text.contains("has the address or the GitHub name luis-gh"), "{}", unknown.text);
+    connect(&server, &luis, "luis-gh").await;
+    for wrong in ["luis", "luis-g%", "", "@"] {
+        assert_eq!(give(wrong).await.status, StatusCode::UNPROCESSABLE_ENTITY, "{wrong}");
+    }
+    assert_eq!(server.get(&luis, "/apps/tienda").await.status, StatusCode::NOT_FOUND);
+    for name in ["Luis-GH", "@luis-gh"] {
+        assert_eq!(give(name).await.status, StatusCode::SEE_OTHER, "{name}");
+    }
+    assert_eq!(server.get(&luis, "/apps/tienda").await.status, StatusCode::OK);
+    let page = server.get(&ana, "/apps/tienda/access").await;
+    assert_eq!(page.text.matches("<b>luis@example.org</b>").count(), 1, "{}", page.text);
+    assert_eq!(give("ana").await.status, StatusCode::UNPROCESSABLE_ENTITY, "the owner is no collaborator");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_machine_without_authorities_says_so_in_the_deploy_tab_and_runs_on() {
+    let (server, ana) = connected().await;
+    server.app(&ana, "tienda").await;
+    server.house.github.be_out_of_reach(Some(GitHostError::NoAuthorities));
+    let page = server.get(&ana, "/apps/tienda/deploy").await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert!(page.text.contains("knows no certificate authorities") && page.text.contains("ca-certificates"), "{}", page.text);
+    let spanish = Visitor { actor: None, cookie: ana.cookie.clone(), language: "es" };
+    assert!(server.get(&spanish, "/apps/tienda/deploy").await.text.contains("ninguna autoridad de certificación"));
+    server.house.github.be_out_of_reach(None);
+    assert!(!server.get(&ana, "/apps/tienda/deploy").await.text.contains("certificate authorities"));
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn who_says_no_at_github_comes_back_with_nothing_changed() {
     let (server, ana) = Server::claimed_with(&REGISTERED).await;
     server.app(&ana, "tienda").await;

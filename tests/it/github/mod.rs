@@ -1,8 +1,10 @@
 //! GitHub: connecting, automatic deploys, over the host in memory.
 
+mod app;
 mod automatic;
 mod connecting;
 pub mod contract;
+pub mod examples;
 mod storm;
 
 use http::{Method, StatusCode};
