@@ -3,5 +3,6 @@
 mod login;
 mod numbers;
 mod pages;
+mod roles;
 mod rules;
 pub mod server;

@@ -133,6 +133,11 @@ impl Server {
         Answer { status: parts.status, headers: parts.headers, text: String::from_utf8_lossy(&bytes).into_owned() }
     }
 
+    /// The status alone: of answers that never end too.
+    pub async fn status(&self, request: Request<Body>) -> StatusCode {
+        self.router.clone().oneshot(request).await.unwrap().status()
+    }
+
     pub async fn get(&self, visitor: &Visitor, path: &str) -> Answer {
         self.send(self.request(visitor, Method::GET, path).body(Body::empty()).unwrap()).await
     }
