@@ -28,6 +28,9 @@ const patterns = operations.map((operation) => {
   return { operation, names, pattern: new RegExp(`^${source}$`) };
 });
 
+/** All operations that Siesta uses. */
+export const names = operations.map(({ method, path }) => `${method} ${path}`);
+
 /** The operation of a request, with the values in its path; undefined when GitHub has none such that we use. */
 export function find(method, path) {
   for (const { operation, names, pattern } of patterns) {

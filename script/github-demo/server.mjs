@@ -6,18 +6,22 @@
 //
 // --example FOLDER  makes ana/tiendavideojuegos of it;  --control  lets tests arrange things.
 
-import { createHash, createHmac, randomBytes, randomUUID } from "node:crypto";
+import { createHash, randomBytes, randomUUID } from "node:crypto";
 import { createServer } from "node:http";
 import { mkdirSync, mkdtempSync } from "node:fs";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { answer, faultsOfAnswer, faultsOfRequest, find } from "./description.mjs";
+import { sign, verify } from "@octokit/webhooks-methods";
+import { answer, faultsOfAnswer, faultsOfRequest, find, names } from "./description.mjs";
 import { Git } from "./git.mjs";
 import { page, text } from "./pages.mjs";
 
 export const CLIENT = { id: "Ov23demo0000000000000", secret: "demo-client-secret", webhookSecret: "demo-webhook-secret" };
 const API = "/api/v3";
+/** Calls an hour: with a token, and without. */
+const ALLOWANCE = { token: 5000, anonymous: 60 };
 
 export class StandIn {
   constructor({ root, control = false }) {
@@ -33,6 +37,20 @@ export class StandIn {
     this.checks = new Map();
     this.deployments = new Map();
     this.hooks = new Map();
+    /** We play a GitHub App: tokens are short-lived and reach what it is installed on. */
+    this.app = false;
+    this.refreshes = new Map();
+    this.installations = new Map();
+    /** The hook of the GitHub App: { url, secret }. */
+    this.appHook = undefined;
+    /** The id of what a repository was called before. */
+    this.former = new Map();
+    /** Calls left in this hour, by login; undefined is nobody. */
+    this.allowance = new Map();
+    /** Where archives lie, if not here. */
+    this.archives = undefined;
+    /** Every call of the API: operation, status, who. */
+    this.asked = [];
     /** What did not fit the description. */
     this.faults = [];
     this.deliveries = [];
@@ -85,9 +103,36 @@ export class StandIn {
   }
 
   grant(login, scope) {
-    const token = `gho_${randomBytes(20).toString("hex")}`;
+    const token = `${this.app ? "ghu" : "gho"}_${randomBytes(20).toString("hex")}`;
     this.tokens.set(token, { login, scope });
     return token;
+  }
+
+  /** What a code or a refresh token is exchanged for. */
+  granted(login, scope) {
+    const token = { access_token: this.grant(login, this.app ? "" : scope), token_type: "bearer", scope: this.app ? "" : scope.replaceAll(" ", ",") };
+    if (!this.app) return token;
+    const refresh = `ghr_${randomBytes(20).toString("hex")}`;
+    this.refreshes.set(refresh, login);
+    return { ...token, expires_in: 28_800, refresh_token: refresh, refresh_token_expires_in: 15_897_600 };
+  }
+
+  /** Installs the GitHub App on an account for these repositories, in place of others. */
+  install(login, chosen) {
+    const known = [...this.installations.values()].find((one) => one.login === login);
+    const one = known ?? { id: this.id(), login };
+    one.chosen = new Set(chosen);
+    this.installations.set(one.id, one);
+    return one.id;
+  }
+
+  rename(name, to) {
+    const known = this.repositories.get(name);
+    this.git.rename(name, to);
+    this.repositories.delete(name);
+    this.repositories.set(to, { ...known, name: to });
+    this.former.set(name, known.id);
+    for (const { chosen } of this.installations.values()) if (chosen.delete(name)) chosen.add(to);
   }
 
   // --- requests ----------------------------------------------------------------------------------
@@ -166,41 +211,54 @@ export class StandIn {
   exchange(asked, send) {
     const wrong = (error) => send(200, { error, error_description: error });
     if (asked.client_id !== CLIENT.id || asked.client_secret !== CLIENT.secret) return wrong("incorrect_client_credentials");
+    if (asked.grant_type === "refresh_token") {
+      const login = this.refreshes.get(asked.refresh_token);
+      this.refreshes.delete(asked.refresh_token);
+      return login ? send(200, this.granted(login, "")) : wrong("bad_refresh_token");
+    }
     const known = this.codes.get(asked.code);
     this.codes.delete(asked.code);
     if (!known) return wrong("bad_verification_code");
     if (asked.redirect_uri !== known.redirect) return wrong("redirect_uri_mismatch");
     const challenge = createHash("sha256").update(asked.code_verifier ?? "").digest("base64url");
     if (challenge !== known.challenge) return wrong("bad_verification_code");
-    return send(200, { access_token: this.grant(known.login, known.scope), token_type: "bearer", scope: known.scope.replaceAll(" ", ",") });
+    return send(200, this.granted(known.login, known.scope));
   }
 
   // --- the API -----------------------------------------------------------------------------------
 
-  async api(request, url, send) {
-    const path = url.pathname.slice(API.length);
+  async api(request, url, answered) {
+    const path = this.current(url.pathname.slice(API.length));
     const raw = await whole(request);
     const body = raw.length ? JSON.parse(raw.toString()) : undefined;
-    const limits = { "x-ratelimit-limit": "5000", "x-ratelimit-remaining": "4999", "x-ratelimit-reset": String(Math.floor(Date.now() / 1000) + 3600) };
-    // Not in the description, but where GitHub's own redirects of renamed repositories lead.
-    const byId = /^\/repositories\/(\d+)$/.exec(path);
-    const renamed = byId && [...this.repositories.values()].find((one) => one.id === Number(byId[1]));
-    if (byId && !renamed) return send(404, { message: "Not Found" }, limits);
-    const found = find(request.method, renamed ? `/repos/${renamed.name}` : path);
+    const bearer = /^Bearer (.+)$/.exec(request.headers.authorization ?? "")?.[1];
+    const who = bearer && this.tokens.get(bearer);
+    const entry = { operation: `${request.method} ${path}`, status: 0, login: who?.login };
+    this.asked.push(entry);
+    const send = (status, facts, headers = {}) => {
+      entry.status = status;
+      return answered(status, facts, headers);
+    };
+    if (!request.headers["user-agent"]) this.faults.push(`${entry.operation}: GitHub refuses a call without User-Agent`);
+    const moved = this.moved(path);
+    if (moved) return send(request.method === "GET" ? 301 : 307, { message: "Moved Permanently", url: moved }, { location: moved });
+    const found = path && find(request.method, path);
+    if (path === undefined) return send(404, { message: "Not Found" });
     if (!found) {
       this.faults.push(`${request.method} ${path} is not known`);
       return send(501, { message: `${request.method} ${path} is not part of this stand-in` });
     }
     const { operation } = found;
     const name = `${operation.method} ${operation.path}`;
+    entry.operation = name;
     const wrong = faultsOfRequest(operation, url.searchParams, body);
     if (wrong.length) {
       this.faults.push(`${name}: ${wrong.join("; ")}`);
       return send(422, { message: `Validation Failed: ${wrong.join("; ")}` });
     }
-    const bearer = /^Bearer (.+)$/.exec(request.headers.authorization ?? "")?.[1];
-    const who = bearer && this.tokens.get(bearer);
-    if (bearer && !who) return send(401, { message: "Bad credentials" }, limits);
+    if (bearer && !who) return send(401, { message: "Bad credentials" });
+    const limits = this.counted(who?.login);
+    if (limits.spent) return send(403, { message: "API rate limit exceeded", documentation_url: "https://docs.github.com/rest" }, limits.headers());
     const outcome = await this[name]({ path: found.path, query: url.searchParams, body, who, headers: request.headers });
     const status = outcome.status ?? 200;
     const facts = status < 400 && outcome.facts !== undefined ? answer(operation, status, outcome.facts) : outcome.facts;
@@ -209,14 +267,54 @@ export class StandIn {
       this.faults.push(`${name} answered ${status}: ${faults.slice(0, 5).join("; ")}`);
       return send(500, { message: `the stand-in's answer does not fit: ${faults.slice(0, 5).join("; ")}` });
     }
-    if (outcome.etag && request.headers["if-none-match"] === outcome.etag) return send(304, undefined, { etag: outcome.etag });
-    return send(status, facts, { ...limits, ...(outcome.etag ? { etag: outcome.etag } : {}), ...outcome.headers });
+    const tagged = operation.method === "GET" && status === 200;
+    const tag = tagged ? { etag: `W/"${createHash("sha256").update(JSON.stringify(facts)).digest("hex")}"` } : {};
+    if (tagged && request.headers["if-none-match"] === tag.etag) {
+      limits.back();
+      return send(304, undefined, { ...limits.headers(), ...tag });
+    }
+    return send(status, facts, { ...limits.headers(), ...tag, ...outcome.headers });
+  }
+
+  /** A path by a repository's id as one by its name: not in the description, but where GitHub's own
+   *  redirects of renamed repositories lead. */
+  current(path) {
+    const byId = /^\/repositories\/(\d+)(\/.*)?$/.exec(path);
+    if (!byId) return path;
+    const known = [...this.repositories.values()].find((one) => one.id === Number(byId[1]));
+    return known && `/repos/${known.name}${byId[2] ?? ""}`;
+  }
+
+  /** Where a path of a renamed repository leads. */
+  moved(path) {
+    const named = /^\/repos\/([^/]+\/[^/]+)(\/.*)?$/.exec(path ?? "");
+    if (!named || this.repositories.has(named[1]) || !this.former.has(named[1])) return undefined;
+    return `${this.url}${API}/repositories/${this.former.get(named[1])}${named[2] ?? ""}`;
+  }
+
+  /** Counts a call against the hour's allowance; what was not new is counted back. */
+  counted(login) {
+    const limit = login ? ALLOWANCE.token : ALLOWANCE.anonymous;
+    const left = this.allowance.get(login) ?? limit;
+    const set = (left) => this.allowance.set(login, left);
+    if (left > 0) set(left - 1);
+    const reset = String(Math.floor(Date.now() / 1000) + 3600);
+    return {
+      spent: left <= 0,
+      back: () => login && set(left),
+      headers: () => ({ "x-ratelimit-limit": String(limit), "x-ratelimit-remaining": String(this.allowance.get(login)), "x-ratelimit-reset": reset }),
+    };
   }
 
   visible(name, who) {
     const known = this.repositories.get(name);
     if (!known) return undefined;
-    return !known.isPrivate || (who && this.mayAdmin(known, who)) ? known : undefined;
+    const reached = !this.app || this.isInstalled(name);
+    return !known.isPrivate || (who && reached && this.mayAdmin(known, who)) ? known : undefined;
+  }
+
+  isInstalled(name) {
+    return [...this.installations.values()].some((one) => one.chosen.has(name));
   }
 
   mayAdmin(known, who) {
@@ -320,7 +418,7 @@ export class StandIn {
         _links: { html: url, self: url },
         protection_url: url,
       };
-      return { facts, etag: `"${sha}"` };
+      return { facts };
     });
   }
 
@@ -345,6 +443,7 @@ export class StandIn {
       if (!this.git.hasCommit(name, asked.path.ref)) return { status: 404, facts: { message: "Not Found" } };
       const ticket = randomBytes(12).toString("hex");
       this.redirects.set(ticket, { name, sha: asked.path.ref });
+      if (this.archives) return { status: 302, headers: { location: this.archives } };
       return { status: 302, headers: { location: `${this.url}/_codeload/${name}/legacy.tar.gz/${asked.path.ref}?token=${ticket}` } };
     });
   }
@@ -438,12 +537,23 @@ export class StandIn {
     return { status: 204 };
   }
 
-  "GET /user/installations"() {
-    return { facts: { total_count: 0, installations: [] } };
+  "GET /user/installations"({ who, query }) {
+    if (!who) return { status: 401, facts: { message: "Requires authentication" } };
+    const mine = (one) => one.login === who.login || this.organisations.get(one.login)?.members.includes(who.login);
+    const all = [...this.installations.values()].filter(mine).map(({ id, login }) => {
+      const account = { login, id: this.people.get(login)?.id ?? this.organisations.get(login)?.id ?? 1, type: this.people.has(login) ? "User" : "Organization" };
+      return { id, account, app_id: 1, app_slug: "siesta-demo", target_id: account.id, target_type: account.type, repository_selection: "selected", events: ["push"] };
+    });
+    const { facts, headers } = this.paged(all, query);
+    return { facts: { total_count: all.length, installations: facts }, headers };
   }
 
-  "GET /user/installations/{installation_id}/repositories"() {
-    return { facts: { total_count: 0, repositories: [] } };
+  "GET /user/installations/{installation_id}/repositories"({ who, path, query }) {
+    const one = this.installations.get(Number(path.installation_id));
+    if (!who || !one) return { status: 404, facts: { message: "Not Found" } };
+    const all = this.sorted([...one.chosen].map((name) => this.visible(name, who)).filter(Boolean), who);
+    const { facts, headers } = this.paged(all, query);
+    return { facts: { total_count: all.length, repositories: facts }, headers };
   }
 
   // --- git ---------------------------------------------------------------------------------------
@@ -460,7 +570,8 @@ export class StandIn {
   }
 
   hooksOf(name, event) {
-    return [...this.hooks.values()].filter((hook) => hook.name === name && hook.events.includes(event));
+    const own = [...this.hooks.values()].filter((hook) => hook.name === name && hook.events.includes(event));
+    return this.appHook && this.isInstalled(name) ? [...own, { config: this.appHook }] : own;
   }
 
   /** Tells the hooks what a push changed. */
@@ -473,7 +584,7 @@ export class StandIn {
       const [from, to] = [before.get(ref) ?? zero, after.get(ref) ?? zero];
       if (from === to) continue;
       const head = to === zero ? null : { id: to, message: this.git.commitOf(name, to).message };
-      const payload = { ref, before: from, after: to, created: from === zero, deleted: to === zero, forced: false, repository: this.facts(known), pusher: { name: login, email: `${login}@example.org` }, sender: { login }, head_commit: head, commits: head ? [head] : [] };
+      const payload = { ref, before: from, after: to, created: from === zero, deleted: to === zero, forced: false, repository: this.facts(known), pusher: { name: login, email: `${login}@example.org` }, sender: { login, id: this.people.get(login)?.id ?? 1, type: "User" }, head_commit: head, commits: head ? [head] : [] };
       for (const hook of this.hooksOf(name, "push")) await this.deliver(hook, "push", payload);
     }
   }
@@ -481,7 +592,7 @@ export class StandIn {
   /** One delivery, signed. GitHub gives up after ten seconds and does not try again. */
   async deliver(hook, event, payload, guid = randomUUID()) {
     const body = JSON.stringify(payload);
-    const signature = `sha256=${createHmac("sha256", hook.config.secret).update(body).digest("hex")}`;
+    const signature = await sign(hook.config.secret, body);
     const headers = { "content-type": "application/json", "user-agent": "GitHub-Hookshot/demo", "x-github-event": event, "x-github-delivery": guid, "x-hub-signature-256": signature };
     try {
       const answered = await fetch(hook.config.url, { method: "POST", headers, body, signal: AbortSignal.timeout(10_000) });
@@ -499,12 +610,16 @@ export class StandIn {
       organisation: () => this.organisation(given.login, given.members),
       repository: () => this.repository(given.name, given),
       commit: () => this.commit(given.name, given.branch, given.message, given),
-      rename: () => {
-        const known = this.repositories.get(given.name);
-        this.git.rename(given.name, given.to);
-        this.repositories.delete(given.name);
-        this.repositories.set(given.to, { ...known, name: given.to });
+      rename: () => this.rename(given.name, given.to),
+      app: () => {
+        this.app = true;
+        this.appHook = given.hook;
       },
+      install: () => this.install(given.login, given.names),
+      limit: () => this.allowance.set(given.login, given.left),
+      archives: () => (this.archives = given.at),
+      verify: () => verify(given.secret, given.body, given.signature),
+      examples: () => examples(given.secret),
       token: () => this.grant(given.login, "repo"),
       status: () => this.status(given.name, given.sha, given),
       check: () => {
@@ -517,10 +632,17 @@ export class StandIn {
         this.codes.set(code, { scope: "repo", ...given });
         return code;
       },
-      seen: () => ({ faults: this.faults, deliveries: this.deliveries, hooks: [...this.hooks.values()], deployments: [...this.deployments.values()], statuses: Object.fromEntries(this.statuses) }),
+      seen: () => ({ faults: this.faults, tokens: [...this.tokens.keys()], asked: this.asked, unused: names.filter((name) => !this.asked.some((one) => one.operation === name)), deliveries: this.deliveries, hooks: [...this.hooks.values()], deployments: [...this.deployments.values()], statuses: Object.fromEntries(this.statuses) }),
     }[what];
     return done ? send(200, { done: (await done()) ?? null }) : send(501, { message: `${what} cannot be arranged` });
   }
+}
+
+/** GitHub's own examples of deliveries, each as it would be sent. */
+async function examples(secret) {
+  const all = createRequire(import.meta.url)("@octokit/webhooks-examples");
+  const bodies = all.flatMap(({ name, examples }) => examples.map((payload) => ({ event: name, body: JSON.stringify(payload) })));
+  return Promise.all(bodies.map(async (one) => ({ ...one, signature: await sign(secret, one.body) })));
 }
 
 async function whole(request) {

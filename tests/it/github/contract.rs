@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use siesta::{
     domain::{CommitSha, RepoName, git::CiState},
     github::{
-        Access, GitHost, GitHostError, HeadAnswer, NewHook, OauthClient, Report, ReportState, Search,
+        Access, GitHost, GitHostError, HeadAnswer, NewHook, OauthClient, OwnerKind, Report, ReportState, Search, Submodule,
         fake::FakeGitHub,
         oauth::{Question, challenge},
     },
@@ -19,7 +19,14 @@ pub trait Arrange: Send + Sync {
     async fn person(&self, login: &str);
     async fn repository(&self, name: &str, private: bool) -> RepoName;
     async fn push(&self, name: &RepoName, branch: &str, message: &str, files: &[(&str, &str)]) -> CommitSha;
+    async fn organisation(&self, login: &str, members: &[&str]);
+    /// Pushes a commit to `main` that holds another repository's commit in the folder `libs/tema`.
+    async fn push_submodule(&self, name: &RepoName, of: &CommitSha) -> CommitSha;
     async fn rename(&self, name: &RepoName, to: &str) -> RepoName;
+    /// From now on we are a GitHub App there.
+    async fn be_an_app(&self);
+    /// Installs it on an account, for these repositories.
+    async fn install(&self, login: &str, chosen: &[&RepoName]);
     async fn pass_ci(&self, name: &RepoName, sha: &CommitSha);
     /// The code of somebody who allowed a program with this challenge and address to come back to.
     async fn code(&self, login: &str, challenge: &str, redirect: &str) -> String;
@@ -37,6 +44,24 @@ impl Arrange for FakeGitHub {
 
     async fn push(&self, name: &RepoName, branch: &str, message: &str, files: &[(&str, &str)]) -> CommitSha {
         FakeGitHub::push(self, name, branch, message, files)
+    }
+
+    async fn organisation(&self, login: &str, members: &[&str]) {
+        FakeGitHub::organisation(self, login, members);
+    }
+
+    async fn push_submodule(&self, name: &RepoName, of: &CommitSha) -> CommitSha {
+        let sha = FakeGitHub::push(self, name, "main", "With a theme", &[(".gitmodules", MODULES)]);
+        self.add_submodule(name, &sha, "libs/tema", of);
+        sha
+    }
+
+    async fn be_an_app(&self) {
+        FakeGitHub::be_an_app(self);
+    }
+
+    async fn install(&self, login: &str, chosen: &[&RepoName]) {
+        FakeGitHub::install(self, login, chosen);
     }
 
     async fn rename(&self, name: &RepoName, to: &str) -> RepoName {
@@ -59,6 +84,8 @@ async fn the_host_in_memory_keeps_the_contract() {
     keeps_the_contract(&fake, &fake, client).await;
 }
 
+/// The file that says where the submodule comes from.
+pub const MODULES: &str = "[submodule \"tema\"]\n\tpath = libs/tema\n\turl = ../tema.git\n";
 const BACK: &str = "http://localhost:8080/github/callback";
 
 /// Everything.
@@ -79,12 +106,60 @@ pub async fn keeps_the_contract(host: &dyn GitHost, arrange: &dyn Arrange, clien
     back(host, &ana, &open, &first).await;
     hooks(host, (&ana, &eve), &open).await;
 
+    organisations(host, arrange, &ana).await;
+
     let id = host.repository(ana.clone(), open.clone()).await.unwrap().id;
     let renamed = arrange.rename(&open, "ana/otra").await;
     assert_eq!(host.repository_by_id(ana.clone(), id).await.unwrap().name, renamed);
+    let old = host.head(ana.clone(), open.clone(), "main".parse().unwrap(), None).await;
+    assert_eq!(old, Err(GitHostError::NotFound), "a new name is not passed over in silence");
     let Access::Token(token) = &ana else { panic!("a token") };
     host.revoke(client.clone(), token.clone()).await.unwrap();
+    host.revoke(client.clone(), token.clone()).await.unwrap();
     assert_eq!(host.account(ana).await, Err(GitHostError::Unauthorized));
+    as_an_app(host, arrange, &client, (&renamed, &secret)).await;
+}
+
+async fn organisations(host: &dyn GitHost, arrange: &dyn Arrange, ana: &Access) {
+    arrange.organisation("ies", &["ana"]).await;
+    let shop = arrange.repository("ies/tienda", false).await;
+    let theme = arrange.repository("ies/tema", false).await;
+    let style = arrange.push(&theme, "main", "Theme", &[("tema.css", "a{}")]).await;
+    let owners = host.owners(ana.clone(), false).await.unwrap();
+    assert_eq!(owners.iter().map(|owner| owner.login.as_str()).collect::<Vec<_>>(), ["ana", "ies"]);
+    for (text, expected) in [("", 2), ("tema", 1)] {
+        let search = Search { owner: owners[1].clone(), text: text.to_owned(), page: 1 };
+        assert_eq!(host.repositories(ana.clone(), search).await.unwrap().items.len(), expected, "{text}");
+    }
+    let sha = arrange.push_submodule(&shop, &style).await;
+    let found = host.submodules(ana.clone(), shop.clone(), sha.clone()).await.unwrap();
+    assert_eq!(found, [Submodule { path: "libs/tema".to_owned(), sha: style }]);
+    assert_eq!(host.file(ana.clone(), shop, sha, ".gitmodules".to_owned()).await.as_deref(), Ok(MODULES));
+}
+
+/// A GitHub App: short-lived tokens, and only what it is installed on.
+async fn as_an_app(host: &dyn GitHost, arrange: &dyn Arrange, client: &OauthClient, (open, secret): (&RepoName, &RepoName)) {
+    arrange.be_an_app().await;
+    let verifier: SecretString = "w".repeat(43).into();
+    let code = arrange.code("ana", &challenge(&verifier), BACK).await;
+    let first = host.exchange_code(client.clone(), code.as_str().into(), verifier, BACK.to_owned()).await.unwrap();
+    assert_eq!((first.expires_in, first.scopes.as_str()), (Some(28_800), ""));
+    let refresh = first.refresh.expect("a refresh token");
+    let grant = host.refresh(client.clone(), refresh.clone()).await.unwrap();
+    assert_eq!(host.refresh(client.clone(), refresh).await.unwrap_err(), GitHostError::Oauth("bad_refresh_token".to_owned()));
+    let ana = Access::Token(grant.access);
+    assert_eq!(host.owners(ana.clone(), true).await, Ok(Vec::new()), "installed nowhere");
+    assert_eq!(host.repository(ana.clone(), secret.clone()).await, Err(GitHostError::NotFound), "not chosen");
+    arrange.install("ana", &[secret]).await;
+    let owners = host.owners(ana.clone(), true).await.unwrap();
+    assert!(owners.len() == 1 && owners[0].login == "ana" && matches!(owners[0].kind, OwnerKind::Installation(_)), "{owners:?}");
+    for (text, expected) in [("", 1), ("secr", 1), ("tienda", 0), ("otra", 0)] {
+        let search = Search { owner: owners[0].clone(), text: text.to_owned(), page: 1 };
+        let found = host.repositories(ana.clone(), search).await.unwrap();
+        assert_eq!((found.items.len(), found.more), (expected, false), "{text}");
+    }
+    assert!(host.repository(ana.clone(), secret.clone()).await.unwrap().admin);
+    assert!(!host.repository(ana, open.clone()).await.unwrap().private, "what is public can be seen in any case");
 }
 
 /// The web flow: a code works once and with its verifier.
