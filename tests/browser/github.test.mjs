@@ -113,6 +113,9 @@ for (const [language, locale, login, app] of [
       await look("deploying");
       await page.getByText(t["gh-deployed"]).waitFor({ timeout: 300_000 });
       assert.equal(await page.locator(".ticked li.ok").count(), 4);
+      const head = github.git.branches(repository).main.slice(0, 8);
+      const named = language === "en" ? ["Receive code from GitHub", `Build main ${head}`, "Release phase", "Deploy"] : [t["step-receive"], `Construir main ${head}`, t["step-release"], t["step-deploy"]];
+      assert.deepEqual(await page.locator(".ticked li > span:first-of-type").allTextContents(), named);
       await look("deployed");
       const [opened] = await Promise.all([page.context().waitForEvent("page"), page.getByRole("link", { name: "View", exact: true }).click()]);
       await opened.waitForURL(new RegExp(`//${app}\\.localhost`));
