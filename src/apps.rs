@@ -1,5 +1,6 @@
-//! Owns apps: create, rename, maintenance, hand over, destroy.
+//! Owns apps: create, rename, maintenance, hand over, destroy and bring back.
 
+mod bin;
 mod transfers;
 
 use std::sync::Arc;
@@ -14,7 +15,6 @@ use crate::{
         AppId, AppName,
         event::{EventKind, NewEvent},
         feature::Feature,
-        quota,
         user::Actor,
     },
     dynos::{DynoError, Dynos},
@@ -25,7 +25,7 @@ use crate::{
     store::{Reader, StoreError, Writer, apps::NewApp},
 };
 
-pub use crate::domain::app::{App, Transfer};
+pub use crate::domain::app::{App, BIN, BinnedApp, Transfer};
 
 /// Names tried for an app that was given none.
 const GENERATED_NAMES: usize = 10;
@@ -40,6 +40,10 @@ pub enum AppError {
     NoSuchApp,
     #[error("Couldn't find that app transfer.")]
     NoSuchTransfer,
+    #[error("That app is not in the bin any more.")]
+    NotInBin,
+    #[error("The app is still being put away. Try again in a moment.")]
+    NotSettled,
     #[error("A transfer of this app waits already. Cancel it first.")]
     TransferWaits,
     #[error("The app belongs to that account already.")]
@@ -81,11 +85,13 @@ pub struct AppsParts {
 #[derive(Clone)]
 pub struct Apps {
     parts: AppsParts,
+    /// Read by whoever destroys an app, written by the sweep of the bin, which comes after them.
+    sweeping: Arc<tokio::sync::RwLock<()>>,
 }
 
 impl Apps {
     pub fn new(parts: AppsParts) -> Apps {
-        Apps { parts }
+        Apps { parts, sweeping: Arc::default() }
     }
 
     /// Makes an app; without a name one is generated. The name is taken by inserting it.
@@ -143,26 +149,6 @@ impl Apps {
     /// What clients named as its buildpacks; builds detect by themselves.
     pub async fn set_buildpacks(&self, app: AppId, buildpacks: &[String]) -> Result<(), AppError> {
         Ok(self.parts.writer.set_buildpacks(app, buildpacks).await?)
-    }
-
-    /// Cancels its builds, puts its add-ons into the bin, stops its dynos, removes rows, files,
-    /// images, network and cache. The rows go last and every step may be taken twice: after a crash in
-    /// the middle, destroying it again finishes the work.
-    pub async fn destroy(&self, app: AppId, by: &Actor) -> Result<(), AppError> {
-        let gone = self.found(app).await?;
-        self.parts.repositories.forget(app).await?;
-        self.parts.builder.cancel_all(app).await?;
-        // Before the dynos: a relay in the network would keep it.
-        self.parts.addons.forget(app).await?;
-        self.parts.dynos.forget(app).await?;
-        // After the dynos: an image in use stays.
-        self.parts.builder.forget(app).await?;
-        self.parts.logs.forget(app).await?;
-        let now = self.parts.clock.now();
-        self.parts.writer.keep_pool_debt(app, quota::month_of(now).0, now).await?;
-        self.parts.writer.delete_app(app).await?;
-        tracing::info!(%app, name = %gone.name, by = %by.email, "app destroyed");
-        Ok(())
     }
 
     async fn found(&self, app: AppId) -> Result<App, AppError> {

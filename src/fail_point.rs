@@ -38,3 +38,6 @@ pub const BACKUP_PLACES: &[&str] = &["backup.begun", "backup.dumped", "backup.sc
 
 /// The places of restores, in the order of their lives.
 pub const RESTORE_PLACES: &[&str] = &["restore.filled", "restore.swapped"];
+
+/// The places of an app's way into the bin, out of it, and into nothing.
+pub const BIN_PLACES: &[&str] = &["app.binned", "app.put_away", "app.restored", "app.purging"];

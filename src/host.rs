@@ -1,5 +1,7 @@
 //! The machine we run on: its memory, disk and threads, and whether another dyno fits.
 
+mod disk;
+
 use std::{
     io,
     path::{Path, PathBuf},
@@ -16,12 +18,15 @@ use crate::{
 
 const MIB: i64 = 1024 * 1024;
 
+pub use disk::{Disk, Kind as DiskKind};
+
 /// Keeps account of what dynos were promised. Cheap to clone.
 #[derive(Clone)]
 pub struct Host {
     bounds: Bounds,
     data_dir: Arc<PathBuf>,
     promised: Arc<AtomicI64>,
+    seen: Arc<disk::Seen>,
 }
 
 /// Memory promised to a dyno; given back when dropped.
@@ -45,6 +50,8 @@ pub struct Capacity {
     pub text: String,
     pub promised_mb: i64,
     pub promisable_mb: i64,
+    /// Of the machine.
+    pub memory_mb: i64,
     pub memory_available_mb: i64,
     pub disk_free_mb: i64,
 }
@@ -58,7 +65,7 @@ impl Host {
             reserve: bytes(options.host_reserve_mb),
             disk_floor: bytes(options.disk_floor_mb),
         };
-        Host { bounds, data_dir: Arc::new(options.data_dir.clone()), promised: Arc::default() }
+        Host { bounds, data_dir: Arc::new(options.data_dir.clone()), promised: Arc::default(), seen: Arc::default() }
     }
 
     /// Promises memory to a dyno that is about to start.
@@ -120,6 +127,7 @@ impl Host {
             text,
             promised_mb: promised / MIB,
             promisable_mb: self.bounds.promisable(&machine) / MIB,
+            memory_mb: machine.memory / MIB,
             memory_available_mb: machine.available / MIB,
             disk_free_mb: machine.disk_free / MIB,
         })

@@ -7,7 +7,7 @@
 //! 4  server admin                puts the parts together, the operator's socket
 //! 3  web  api  git_http  router  http  tls   the edges: pages, Platform API, git, data plane
 //! 2  apps repositories builder addons connections releases dynos plans accounts  the owners of state
-//! 1  logs  slugs  store  engine  host  metrics  github   what the owners stand on
+//! 1  logs  slugs  store  engine  host  metrics  github  audit   what the owners stand on
 //! 0  domain clock scheduler config egress secrets fail_point   values in, values out
 //! ```
 
@@ -19,6 +19,7 @@ pub mod fail_point;
 pub mod scheduler;
 pub mod secrets;
 
+pub mod audit;
 pub mod engine;
 pub mod github;
 pub mod host;

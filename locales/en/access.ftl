@@ -8,6 +8,7 @@ access-remove = Remove
 access-leave = Leave
 access-owner-only = Only the owner of an app may say who else may touch it.
 role = Role
+access-view-only = You may look at this app. To change it, ask its owner for the role Deploy.
 role-of = Role of { $email }
 role-owner = Owner
 role-deploy = Deploy

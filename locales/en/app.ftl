@@ -185,10 +185,10 @@ off = Off
 flash-maintenance-on = Maintenance mode is on.
 flash-maintenance-off = Maintenance mode is off.
 delete-app = Delete app
-delete-text = Removes the app with its releases, config vars, logs and files. There is no way back.
+delete-text = Its address stops at once, its name is free and its dynos end. For seven days it lies in the bin, from which you can bring it back with its code, releases, config vars, people and add-ons. Its logs go now; its own domains, log drains, GitHub connection and place in a pipeline have to be set up again.
 delete-confirm = To confirm, type { $name }
 delete-mismatch = Type { $name } exactly to delete the app.
-flash-deleted = { $value } is deleted.
+flash-deleted = { $value } is in the bin for seven days.
 
 token-once = Your new token
 token-once-text = Copy it now: it is shown this once.
@@ -232,6 +232,7 @@ source-app = App
 source-platform = Platform
 pause = Pause
 download-log = Download
+to-the-end = Jump to the end
 jump-to-end = New lines: jump to the end
 
 run-console = Run console

@@ -12,6 +12,7 @@ metrics-nothing = Nothing was counted here
 metrics-empty = No numbers yet
 metrics-empty-text = They appear after the first request, and stay for seven days.
 chart-requests = Requests
+crashes = Crashes
 chart-times = Response time
 chart-memory = Memory of the largest dyno
 chart-cpu = CPU, of one core

@@ -7,6 +7,7 @@ access-hint = Necesita una cuenta en este servidor; por nombre de GitHub, una co
 access-remove = Quitar
 access-leave = Salir
 access-owner-only = Solo el dueño de una app puede decir quién más puede tocarla.
+access-view-only = Puedes mirar esta aplicación. Para cambiarla, pide a su dueño el rol Desplegar.
 role = Rol
 role-of = Rol de { $email }
 role-owner = Dueño

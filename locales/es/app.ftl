@@ -185,10 +185,10 @@ off = Apagado
 flash-maintenance-on = El modo de mantenimiento está encendido.
 flash-maintenance-off = El modo de mantenimiento está apagado.
 delete-app = Borrar aplicación
-delete-text = Elimina la aplicación con sus releases, variables, registros y ficheros. No hay vuelta atrás.
+delete-text = Su dirección deja de responder enseguida, su nombre queda libre y sus dynos terminan. Durante siete días está en la papelera, de donde puedes recuperarla con su código, releases, variables, personas y add-ons. Sus registros se van ahora; sus dominios propios, drains, conexión con GitHub y lugar en un pipeline hay que ponerlos de nuevo.
 delete-confirm = Para confirmar, escribe { $name }
 delete-mismatch = Escribe { $name } tal cual para borrar la aplicación.
-flash-deleted = { $value } está borrada.
+flash-deleted = { $value } está en la papelera siete días.
 
 token-once = Tu token nuevo
 token-once-text = Cópialo ahora: solo se muestra esta vez.
@@ -232,6 +232,7 @@ source-app = Aplicación
 source-platform = Plataforma
 pause = Pausa
 download-log = Descargar
+to-the-end = Ir al final
 jump-to-end = Líneas nuevas: ir al final
 
 run-console = Ejecutar consola

@@ -11,6 +11,7 @@ metrics-in-table = Los números están en la tabla de abajo.
 metrics-nothing = Aquí no se contó nada
 metrics-empty = Aún no hay números
 metrics-empty-text = Aparecen tras la primera petición y se guardan siete días.
+crashes = Caídas
 chart-requests = Peticiones
 chart-times = Tiempo de respuesta
 chart-memory = Memoria del dyno mayor

@@ -19,6 +19,7 @@ use super::PlanCommand;
 use crate::{
     accounts::{Accounts, User},
     apps::Apps,
+    audit::{Audit, Change},
     builder::{BuildSource, Builder, OutputItem},
     config::Config,
     domain::{AppName, BuildStatus, Plan, user::Actor},
@@ -40,6 +41,7 @@ pub struct Door {
     pub dynos: Dynos,
     pub plans: Plans,
     pub host: Host,
+    pub audit: Audit,
     pub instance: String,
 }
 
@@ -142,8 +144,16 @@ async fn status(State(door): State<Door>) -> Result<Json<Status>, (StatusCode, J
     }))
 }
 
+impl Door {
+    /// Writes down what the operator did.
+    async fn note(&self, action: &str, subject: &str) {
+        self.audit.note(Change { via: "server", action: action.to_owned(), subject: subject.to_owned(), ..Change::default() }).await;
+    }
+}
+
 async fn create_user(State(door): State<Door>, Json(new): Json<NewUser>) -> Answer {
     let user = door.accounts.create_user(&new.email, &SecretString::from(new.password), new.admin).await.map_err(refuse)?;
+    door.note("user create", user.email.as_str()).await;
     say(format!("Created {} {}.", if user.admin { "administrator" } else { "account" }, user.email))
 }
 
@@ -154,12 +164,14 @@ async fn reset(State(door): State<Door>, Json(wanted): Json<Reset>) -> Answer {
     {
         door.accounts.drop_second_factor(user.id).await.map_err(refuse)?;
     }
+    door.note("user reset", &wanted.email).await;
     say(format!("{}/reset/{}", door.config.dashboard_url(), link.expose_secret()))
 }
 
 async fn invite(State(door): State<Door>, Json(new): Json<NewToken>) -> Answer {
     let email = Some(new.email.as_str()).filter(|email| !email.is_empty());
     let link = door.accounts.invite_link(email).await.map_err(refuse)?;
+    door.note("user invite", &new.email).await;
     say(format!("{}/invite/{}", door.config.dashboard_url(), link.expose_secret()))
 }
 
@@ -167,6 +179,7 @@ async fn create_token(State(door): State<Door>, Json(new): Json<NewToken>) -> An
     let user = door.accounts.by_email(&new.email).await.map_err(refuse)?.ok_or_else(|| refuse("Couldn't find that account."))?;
     let description = if new.description.is_empty() { "made on the server" } else { &new.description };
     let (_, secret) = door.accounts.create_token(user.id, description, None).await.map_err(refuse)?;
+    door.note("token create", user.email.as_str()).await;
     say(secret.expose_secret())
 }
 
@@ -178,7 +191,12 @@ async fn claim_token(State(door): State<Door>) -> Answer {
 }
 
 async fn plans(State(door): State<Door>, Json(command): Json<PlanCommand>) -> Answer {
-    say(command.run(&door.plans).await.map_err(refuse)?)
+    let (change, subject) = command.change();
+    let said = command.run(&door.plans).await.map_err(refuse)?;
+    if let Some(change) = change {
+        door.note(change, &subject).await;
+    }
+    say(said)
 }
 
 /// The account that deploys from the machine itself: the app's owner, else the first

@@ -57,6 +57,17 @@ impl Whom {
 }
 
 impl PlanCommand {
+    /// What it changes, and of what; None for one that only tells.
+    pub fn change(&self) -> (Option<&'static str>, String) {
+        match self {
+            PlanCommand::List | PlanCommand::Show { .. } => (None, String::new()),
+            PlanCommand::Set { name, .. } => (Some("plan set"), name.clone()),
+            PlanCommand::Assign { name, whom } => (Some("plan assign"), format!("{name} {}", whom.name())),
+            PlanCommand::Unassign { whom } => (Some("plan unassign"), whom.name().to_owned()),
+            PlanCommand::Delete { name } => (Some("plan delete"), name.clone()),
+        }
+    }
+
     /// Does it; what there is to say afterwards.
     ///
     /// # Errors

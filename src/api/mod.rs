@@ -54,12 +54,13 @@ use crate::{
     accounts::Accounts,
     addons::Addons,
     apps::Apps,
+    audit::Audit,
     builder::Builder,
     clock::Clock,
     config::Config,
     domains::Domains,
     dynos::Dynos,
-    http::{Fault, authenticate_token, request_id},
+    http::{Fault, authenticate_token, keep_trail, request_id},
     logs::{Logs, drains::Drains},
     metrics::History,
     pipelines::Pipelines,
@@ -90,6 +91,7 @@ pub struct ApiParts {
     pub logs: Logs,
     pub plans: Plans,
     pub history: History,
+    pub audit: Audit,
     pub drains: Drains,
     /// The stack apps are built on, as clients see it.
     pub stack: String,
@@ -216,6 +218,7 @@ pub fn router(api: Api) -> Router {
     let router = routes().into_iter().fold(Router::new(), |router, route| router.route(route.path, route.handler));
     router
         .layer(from_fn_with_state(api.clone(), warning::of_quota))
+        .layer(from_fn_with_state((api.audit.clone(), "api"), keep_trail))
         .layer(from_fn_with_state(api.clone(), limit::count))
         .layer(from_fn_with_state(api.clone(), authenticate_token))
         .fallback(async || Fault::no_route())

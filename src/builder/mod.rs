@@ -13,6 +13,7 @@ mod queue;
 mod run;
 mod source;
 mod upload;
+mod waste;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -24,7 +25,9 @@ use crate::{
     clock::Clock,
     config::Config,
     connections::{ConnectionError, Connections},
-    domain::{AppId, BranchName, BuildId, BuildStatus, CommitSha, RepoName, SourceId, UserId, Version, capacity::NoRoom, user::Actor},
+    domain::{
+        AppId, BranchName, BuildId, BuildStatus, CommitSha, RepoName, SourceId, UserId, Version, app::App, capacity::NoRoom, user::Actor,
+    },
     engine::{Engine, EngineError, spec::NetworkFault},
     github::GitHost,
     host::Host,
@@ -39,7 +42,7 @@ use crate::{
 
 use self::{output::Outputs, queue::Queue};
 
-pub use self::output::OutputItem;
+pub use self::{output::OutputItem, waste::Waste};
 pub use crate::domain::build::Build;
 
 /// A place to upload a source to, with its two capabilities (shown once).
@@ -242,9 +245,14 @@ impl Builder {
         self.queue.cancel_all(app).await
     }
 
-    /// Before an app is destroyed and after its dynos are gone: cancels its builds, removes its
-    /// files, cache and images.
-    pub async fn forget(&self, app: AppId) -> Result<(), BuildError> {
+    /// When its dynos are gone for a while: cancels its builds, removes its images and its cache, which
+    /// can be made again.
+    pub async fn rest(&self, app: &App) -> Result<(), BuildError> {
+        self.queue.rest(app).await
+    }
+
+    /// Before an app's rows go and after its dynos are gone: the same, and its files.
+    pub async fn forget(&self, app: &App) -> Result<(), BuildError> {
         self.queue.forget(app).await
     }
 }

@@ -233,19 +233,25 @@ impl Queue {
         Ok(self.parts.slugs.drop_stacks(stacks.into_iter().filter(|stack| !used.contains(stack))).await?)
     }
 
-    /// Before an app is destroyed: no builds, files, images and cache of it are left.
-    pub async fn forget(&self, app: AppId) -> Result<(), BuildError> {
-        self.cancel_all(app).await?;
+    /// Cancels an app's builds and removes what can be made again: its images and its cache.
+    pub async fn rest(&self, app: &App) -> Result<(), BuildError> {
+        self.cancel_all(app.id).await?;
         let parts = &self.parts;
-        let Some(app) = parts.reader.app(app).await? else { return Ok(()) };
         let slugs = parts.reader.slugs_of(app.id, 0).await?;
         let ids: Vec<_> = slugs.iter().map(|(slug, _)| slug.id).collect();
         let keys: Vec<_> = slugs.iter().map(|(slug, _)| slug.deps_key.clone()).collect();
-        let files = slugs.iter().flat_map(|(slug, _)| [Some(slug.code_file.clone()), slug.deps_file.clone()]).flatten().collect();
         parts.slugs.drop_images(&ids, &keys).await?;
+        Ok(parts.engine.remove_volume(container::cache_volume(parts.slugs.instance(), app.number)).await?)
+    }
+
+    /// Before an app's rows go: no builds, files, images and cache of it are left.
+    pub async fn forget(&self, app: &App) -> Result<(), BuildError> {
+        self.rest(app).await?;
+        let parts = &self.parts;
+        let slugs = parts.reader.slugs_of(app.id, 0).await?;
+        let files = slugs.iter().flat_map(|(slug, _)| [Some(slug.code_file.clone()), slug.deps_file.clone()]).flatten().collect();
         parts.slugs.drop_files(&files, &parts.reader.files_of_others(app.id).await?)?;
         self.drop_stacks(slugs.into_iter().map(|(slug, _)| slug.stack).collect(), Some(app.id)).await?;
-        parts.engine.remove_volume(container::cache_volume(parts.slugs.instance(), app.number)).await?;
         for build in parts.reader.builds(app.id, u32::MAX).await? {
             self.outputs.remove(build.id)?;
         }

@@ -1,7 +1,7 @@
 //! The name of an app: Heroku's rule, our reserved words, and names for those who give none.
 
 use crate::domain::{AppId, ReleaseId, Timestamp, TransferId, UserId};
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 /// Names that could be taken for a part of the platform, or that mail and browsers treat specially.
 const RESERVED: &[&str] = &[
@@ -215,6 +215,26 @@ pub struct App {
     pub released_at: Option<Timestamp>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
+}
+
+/// How long a destroyed app can be brought back.
+pub const BIN: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// A destroyed app.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BinnedApp {
+    pub id: AppId,
+    /// What it was called; somebody else's app may be called so by now.
+    pub name: AppName,
+    pub owner_id: UserId,
+    /// Who destroyed it.
+    pub user_email: String,
+    /// Nothing of it runs any more; only then it can be brought back.
+    pub settled: bool,
+    pub binned_at: Timestamp,
+    pub purge_at: Timestamp,
+    /// Add-ons that come back with it.
+    pub attachments: u32,
 }
 
 /// An app on its way to another owner.

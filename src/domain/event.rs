@@ -27,12 +27,14 @@ pub enum EventKind {
     Crash,
     Rename,
     Maintenance,
+    /// Brought back from the bin. Detail: `name`.
+    Restore,
     /// Detail: `did` (`attach`, `detach`, `rotate`, `reset`, `destroy`, `near`, `over`, `locked`, `free`,
     /// `capture`, `restore`, `delete-backup`, `backup-failed`, `console`), `addon`, `name`.
     Addon,
 }
 
-const KINDS: [(EventKind, &str); 12] = [
+const KINDS: [(EventKind, &str); 13] = [
     (EventKind::Deploy, "deploy"),
     (EventKind::Config, "config"),
     (EventKind::Rollback, "rollback"),
@@ -44,6 +46,7 @@ const KINDS: [(EventKind, &str); 12] = [
     (EventKind::Crash, "crash"),
     (EventKind::Rename, "rename"),
     (EventKind::Maintenance, "maintenance"),
+    (EventKind::Restore, "restore"),
     (EventKind::Addon, "addon"),
 ];
 

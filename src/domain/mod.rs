@@ -5,6 +5,7 @@
 
 pub mod addon;
 pub mod app;
+pub mod audit;
 pub mod backup;
 pub mod build;
 pub mod capacity;

@@ -49,7 +49,7 @@ use crate::{
         formation::Quantity, one_off::Fault as OneOffFault, quota, slug::Slug, user::Actor,
     },
     engine::{
-        Container, Engine, EngineError, NetworkSpec, Usage,
+        Container, Engine, EngineError, EngineInfo, NetworkSpec, Usage,
         spec::{self, LABEL_APP, LABEL_KIND, NetworkFault, NetworkRange},
     },
     host::Host,
@@ -67,6 +67,9 @@ use one_off::OneOffs;
 pub use one_off::{Leash, OneOff, Outcome, RunOrder};
 pub use pages::{Framed, Pages};
 pub use routes::{Route, Routes};
+
+/// How long a page waits for the engine.
+const ENGINE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What an app is doing, for pages and the API.
 #[derive(Clone, Debug, PartialEq)]
@@ -381,6 +384,15 @@ impl Dynos {
         self.routes.find(&format!("{name}.{domain}")).map(|route| route.app)
     }
 
+    /// What the engine is, and whether it answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn engine_info(&self) -> Result<EngineInfo, DynoError> {
+        let asked = tokio::time::timeout(ENGINE_PATIENCE, self.context.parts.engine.info()).await;
+        Ok(asked.unwrap_or(Err(EngineError::TimedOut("information")))?)
+    }
+
     /// The table the router reads.
     pub fn routes(&self) -> Arc<Routes> {
         self.routes.clone()
@@ -479,16 +491,17 @@ impl Dynos {
         Ok(self.context.parts.reader.awake_spans(app, since).await?)
     }
 
-    /// Before the app is destroyed: ends its supervisor, stops and removes its containers and
-    /// network. An app without a supervisor is fine.
-    pub async fn forget(&self, app: AppId) -> Result<(), DynoError> {
-        self.end_one_offs(app).await;
-        match self.ask(app, Command::Forget).await {
-            Ok(()) | Err(DynoError::NoSuchApp) => {}
+    /// Of an app that goes: ends its supervisor, where it has one, stops and removes its containers
+    /// and network.
+    pub async fn forget(&self, app: &App) -> Result<(), DynoError> {
+        self.end_one_offs(app.id).await;
+        match self.ask(app.id, Command::Forget).await {
+            Ok(()) => {}
+            Err(DynoError::NoSuchApp) => orders::remove_all_of(&self.context, app).await?,
             Err(error) => return Err(error),
         }
-        self.apps().remove(&app);
-        self.context.metrics.forget(app);
+        self.apps().remove(&app.id);
+        self.context.metrics.forget(app.id);
         self.publish();
         Ok(())
     }

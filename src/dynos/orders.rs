@@ -5,12 +5,13 @@ use serde_json::json;
 use crate::{
     domain::{
         DynoName, ProcessType, ReleaseId,
+        app::App,
         event::EventKind,
         formation::{FormationRow, Quantity},
         user::Actor,
     },
     dynos::{
-        DynoError, Which,
+        Context, DynoError, Which,
         gate::Refusal,
         one_off::Allowed,
         supervisor::{Command, Reply, Rollout, Supervisor},
@@ -237,14 +238,19 @@ impl Supervisor {
                 None => break,
             }
         }
-        let parts = &self.context.parts;
-        let app = self.id().to_string();
-        for container in parts.engine.list().await? {
-            let label = |key: &str| container.labels.get(key).map(String::as_str);
-            if label(LABEL_APP) == Some(&app) && label(LABEL_KIND) == Some("dyno") {
-                parts.engine.remove(container.id).await?;
-            }
-        }
-        Ok(parts.engine.remove_network(self.context.network(&self.app)?.name).await?)
+        remove_all_of(&self.context, &self.app).await
     }
+}
+
+/// Removes what the engine holds of an app: dynos and their network.
+pub(super) async fn remove_all_of(context: &Context, app: &App) -> Result<(), DynoError> {
+    let engine = &context.parts.engine;
+    let id = app.id.to_string();
+    for container in engine.list().await? {
+        let label = |key: &str| container.labels.get(key).map(String::as_str);
+        if label(LABEL_APP) == Some(&id) && label(LABEL_KIND) == Some("dyno") {
+            engine.remove(container.id).await?;
+        }
+    }
+    Ok(engine.remove_network(context.network(app)?.name).await?)
 }

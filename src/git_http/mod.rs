@@ -127,7 +127,7 @@ pub async fn sweep(git: &Git) {
     while let Ok(Some(entry)) = entries.next_entry().await {
         let name = entry.file_name().to_string_lossy().into_owned();
         let Some(app) = name.strip_suffix(".git").and_then(|id| id.parse::<AppId>().ok()) else { continue };
-        if matches!(git.reader.app(app).await, Ok(None))
+        if matches!((git.reader.app(app).await, git.reader.app_in_bin(app).await), (Ok(None), Ok(None)))
             && let Err(error) = tokio::fs::remove_dir_all(entry.path()).await
         {
             tracing::warn!(%app, %error, "the repository of an app that is gone could not be removed");

@@ -18,6 +18,7 @@ use crate::{
     github::GitHostError,
     logs::drains::DrainError,
     pipelines::PipelineError,
+    plans::PlanError,
     releases::ReleaseError,
     repositories::RepositoryError,
     store::StoreError,
@@ -175,7 +176,8 @@ impl From<AppError> for Fault {
         match error {
             AppError::NameTaken | AppError::TooMany(_) | AppError::TransferWaits | AppError::SameOwner => Fault::invalid(message),
             AppError::NoSuchTransfer => Fault::not_found("app_transfer"),
-            AppError::NoSuchApp => Fault::not_found("app"),
+            AppError::NotSettled => Fault { status: StatusCode::CONFLICT, ..Fault::invalid(message) },
+            AppError::NoSuchApp | AppError::NotInBin => Fault::not_found("app"),
             AppError::Release(error) => error.into(),
             AppError::Dynos(error) => error.into(),
             AppError::Addons(error) => error.into(),
@@ -344,6 +346,20 @@ impl From<BackupError> for Fault {
             | BackupError::NoRoom(_) => Fault::unavailable(message),
             BackupError::Addon(error) => error.into(),
             BackupError::Io(error) => Fault::internal(&error),
+        }
+    }
+}
+
+impl From<PlanError> for Fault {
+    fn from(error: PlanError) -> Fault {
+        let message = error.to_string();
+        match error {
+            PlanError::NoSuchPlan(_) => Fault { message, ..Fault::not_found("plan") },
+            PlanError::NoSuchApp => Fault::not_found("app"),
+            PlanError::NoSuchAccount => Fault::not_found("account"),
+            PlanError::Free | PlanError::Fault(_) => Fault::invalid(message),
+            PlanError::InUse { .. } => Fault::conflict(message),
+            PlanError::Store(error) => error.into(),
         }
     }
 }

@@ -14,6 +14,7 @@ mod caller;
 mod cookies;
 mod fault;
 mod guard;
+mod trail;
 
 pub use access::{AppAccess, Deployer, Owning, Viewer, app_for};
 pub use body::Json;
@@ -21,3 +22,4 @@ pub use caller::{Caller, ClientAddress, CurrentUser, MaybeUser, authenticate_ses
 pub use cookies::{end_session_cookie, session_cookie, session_token};
 pub use fault::Fault;
 pub use guard::{RequestId, has_own_origin, request_id, require_same_origin, security_headers};
+pub use trail::{ActedBy, keep_trail};

@@ -332,7 +332,46 @@ fn prefers_spanish(languages: &HeaderValue) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderName;
+
     use super::*;
+
+    fn asked(page: Page, accept: &'static str, language: &'static str) -> Response<Bytes> {
+        let pairs: [(HeaderName, &'static str); 2] = [(ACCEPT, accept), (ACCEPT_LANGUAGE, language)];
+        let headers = pairs.into_iter().map(|(name, value)| (name, HeaderValue::from_static(value))).collect();
+        page.response(StatusCode::SERVICE_UNAVAILABLE, &Wishes::of(&headers), false)
+    }
+
+    #[test]
+    fn every_page_speaks_both_languages_and_says_when_to_ask_again() {
+        let now = Timestamp::from_secs(1_430_000_000);
+        let until = now + std::time::Duration::from_secs(3 * 3600);
+        for (page, after) in [
+            (Page::NoSuchApp, None),
+            (Page::AppError, None),
+            (Page::Waking { stage: Stage::Booting }, Some("2")),
+            (Page::Resting { until, now }, Some("10800")),
+            (Page::Maintenance, Some("300")),
+            (Page::Blank, None),
+            (Page::NoWeb, None),
+            (Page::Busy, Some("10")),
+            (Page::Full, Some("60")),
+            (Page::Platform, Some("30")),
+            (Page::BadRequest, None),
+        ] {
+            for accept in ["text/html", "*/*"] {
+                let [english, spanish] = ["en-GB", "es-MX,en;q=0.5"].map(|language| asked(page, accept, language));
+                assert_ne!(english.body(), spanish.body(), "{page:?}");
+                for (answer, lang) in [(english, "en"), (spanish, "es")] {
+                    let text = String::from_utf8(answer.body().to_vec()).unwrap();
+                    assert_eq!(text.contains(&format!("<html lang=\"{lang}\">")), accept == "text/html", "{text}");
+                    assert_eq!(answer.headers().get(RETRY_AFTER).map(|value| value.to_str().unwrap()), after, "{page:?}");
+                    assert_eq!(answer.headers()[CACHE_CONTROL], "no-store");
+                    assert!(!text.contains("<script"), "no script, no tracker: {text}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn the_language_of_a_page_follows_the_weights() {

@@ -14,6 +14,7 @@ use crate::{
     admin::{self, Door},
     api::{self, Api, ApiParts},
     apps::{Apps, AppsParts},
+    audit::Audit,
     builder::{Builder, BuilderParts},
     clock::Clock,
     config::Config,
@@ -82,6 +83,7 @@ pub struct Owners {
     pub plans: Plans,
     pub host: Host,
     pub history: History,
+    pub audit: Audit,
     pub instance: String,
 }
 
@@ -118,6 +120,7 @@ impl Owners {
         let free = Overrides { idle_after: seconds(config.options.idle_after), nap_after: seconds(config.options.nap_after) };
         let plans = Plans::new(reader.clone(), writer.clone(), clock.clone(), free);
         let host = Host::new(&config);
+        let audit = Audit::new(reader.clone(), writer.clone(), clock.clone());
         let slugs = Slugs::new(config.options.data_dir.clone(), engine.clone(), &instance);
         let dynos = Dynos::new(DynosParts {
             config: config.clone(),
@@ -251,6 +254,7 @@ impl Owners {
             plans,
             host,
             history,
+            audit,
             instance,
         }
     }
@@ -292,6 +296,7 @@ impl Owners {
         self.repeat(seconds(15), self.addons.activator(), &self.addons, |addons| async move { addons.work().await });
         self.repeat(seconds(60), nobody(), &self.addons, |addons| async move { addons.sweep().await });
         self.repeat(seconds(10), self.addons.backups_activator(), &self.addons, |addons| async move { addons.back_up().await });
+        self.repeat(seconds(60), nobody(), &self.apps, |apps| async move { apps.sweep_bin().await });
         self.repeat(seconds(3600), nobody(), &self.accounts, |accounts| async move {
             if let Err(error) = accounts.sweep().await {
                 tracing::error!(%error, "old sessions and links stay for now");
@@ -329,6 +334,8 @@ impl Owners {
             drains: self.drains.clone(),
             history: self.history.clone(),
             plans: self.plans.clone(),
+            audit: self.audit.clone(),
+            host: self.host.clone(),
         })
     }
 
@@ -350,6 +357,7 @@ impl Owners {
             drains: self.drains.clone(),
             history: self.history.clone(),
             plans: self.plans.clone(),
+            audit: self.audit.clone(),
             stack: self.config.stack_name(),
         }))
     }
@@ -398,6 +406,7 @@ impl Owners {
             builder: self.builder.clone(),
             plans: self.plans.clone(),
             host: self.host.clone(),
+            audit: self.audit.clone(),
             instance: self.instance.clone(),
         };
         admin::serve(door, &data.join(admin::SOCKET), &self.tasks).context("The admin socket cannot be made")

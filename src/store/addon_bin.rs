@@ -68,25 +68,9 @@ impl Writer {
         backups: Option<&BackupSchedule>,
     ) -> Result<bool, StoreError> {
         let mut tx = self.begin().await?;
-        let (user, email, now) = (by.id, by.email.as_str(), attachment.now);
-        let done = sqlx::query!(
-            "insert into addons (id, app_id, name, service, plan, state, role_name, database_name, sealed_password, user_id, user_email,
-                                 created_at, updated_at)
-             select addon_id, ?, name, service, plan, 'provisioning', role_name, database_name, sealed_password, ?, ?, ?, ?
-             from addon_bin where addon_id = ?",
-            app,
-            user,
-            email,
-            now,
-            now,
-            addon
-        )
-        .execute(&mut *tx)
-        .await?;
-        if done.rows_affected() == 0 {
+        if !take(&mut tx, addon, (app, by), attachment.now).await? {
             return Ok(false);
         }
-        sqlx::query!("delete from addon_bin where addon_id = ?", addon).execute(&mut *tx).await?;
         addon_attachments::insert(&mut tx, attachment).await?;
         if let Some(schedule) = backups {
             backup_schedules::insert(&mut tx, schedule).await?;
@@ -96,14 +80,41 @@ impl Writer {
     }
 }
 
+/// Part of the transactions that bring an add-on back, to be provisioned again. False when it is not
+/// in the bin.
+pub(super) async fn take(
+    tx: &mut SqliteConnection,
+    addon: AddonId,
+    (app, by): (AppId, &Actor),
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let (user, email) = (by.id, by.email.as_str());
+    let done = sqlx::query!(
+        "insert into addons (id, app_id, name, service, plan, state, role_name, database_name, sealed_password, user_id, user_email,
+                             created_at, updated_at)
+         select addon_id, ?, name, service, plan, 'provisioning', role_name, database_name, sealed_password, ?, ?, ?, ?
+         from addon_bin where addon_id = ?",
+        app,
+        user,
+        email,
+        now,
+        now,
+        addon
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!("delete from addon_bin where addon_id = ?", addon).execute(&mut *tx).await?;
+    Ok(done.rows_affected() > 0)
+}
+
 /// Part of the transaction that ends an add-on. A password that was being rotated may be either.
 pub(super) async fn insert(tx: &mut SqliteConnection, addon: AddonId, now: Timestamp, purge_at: Timestamp) -> Result<(), StoreError> {
     sqlx::query!(
         "insert into addon_bin (addon_id, name, service, plan, role_name, database_name, sealed_password, owner_id, app_name, destroyed_at,
                                 purge_at)
          select d.id, d.name, d.service, d.plan, d.role_name, d.database_name, coalesce(d.sealed_next_password, d.sealed_password),
-                a.owner_id, a.name, ?, ?
-         from addons d join apps a on a.id = d.app_id where d.id = ?",
+                a.owner_id, coalesce(b.name, a.name), ?, ?
+         from addons d join apps a on a.id = d.app_id left join app_bin b on b.app_id = a.id where d.id = ?",
         now,
         purge_at,
         addon

@@ -1,6 +1,6 @@
 //! The table `apps`.
 
-use sqlx::{Sqlite, Transaction};
+use sqlx::{Sqlite, SqliteConnection, Transaction};
 
 use crate::{
     domain::{AppId, AppName, ReleaseId, Role, Timestamp, UserId, app::App},
@@ -40,18 +40,23 @@ impl From<Row> for App {
     }
 }
 
-macro_rules! select {
-    ($condition:literal $(, $argument:expr)*) => {
+macro_rules! rows {
+    ($bin:literal, $condition:literal $(, $argument:expr)*) => {
         sqlx::query_as!(
             Row,
             r#"select a.id as "id: AppId", a.name as "name: AppName", a.owner_id as "owner_id: UserId", u.email as owner_email,
                       a.number as "number: u32", a.maintenance as "maintenance: bool", a.stack,
                       a.current_release_id as "current_release_id: ReleaseId", a.released_at as "released_at: Timestamp",
                       a.created_at as "created_at: Timestamp", a.updated_at as "updated_at: Timestamp"
-               from apps a join users u on u.id = a.owner_id "# + $condition
+               from apps a join users u on u.id = a.owner_id and "# + $bin + "exists (select 1 from app_bin b where b.app_id = a.id) " + $condition
             $(, $argument)*
         )
     };
+}
+
+/// Apps that are there; what lies in the bin is gone for everybody but the bin.
+macro_rules! select {
+    ($condition:literal $(, $argument:expr)*) => { rows!("not ", $condition $(, $argument)*) };
 }
 
 impl Reader {
@@ -59,9 +64,15 @@ impl Reader {
         Ok(select!("where a.id = ?", id).fetch_optional(&self.pool).await?.map(App::from))
     }
 
+    /// An app that lies in the bin, under its placeholder of a name.
+    pub async fn app_in_bin(&self, id: AppId) -> Result<Option<App>, StoreError> {
+        Ok(rows!("", "where a.id = ?", id).fetch_optional(&self.pool).await?.map(App::from))
+    }
+
     /// How many apps there are.
     pub async fn count_apps(&self) -> Result<i64, StoreError> {
-        Ok(sqlx::query_scalar!("select count(*) from apps").fetch_one(&self.pool).await?)
+        let count = sqlx::query_scalar!("select count(*) from apps where id not in (select app_id from app_bin)");
+        Ok(count.fetch_one(&self.pool).await?)
     }
 
     pub async fn app_by_name(&self, name: &AppName) -> Result<Option<App>, StoreError> {
@@ -110,8 +121,7 @@ impl Writer {
     /// never used again: the highest one ever given is kept in `settings`.
     pub async fn draft_app(&self, app: &NewApp, limit: u32) -> Result<Option<ReleaseDraft>, StoreError> {
         let mut tx = self.begin().await?;
-        let owned = sqlx::query_scalar!("select count(*) from apps where owner_id = ?", app.owner).fetch_one(&mut *tx).await?;
-        if owned >= i64::from(limit) {
+        if owned(&mut tx, app.owner).await? >= i64::from(limit) {
             return Ok(None);
         }
         let number = next_number(&mut tx).await?;
@@ -132,8 +142,10 @@ impl Writer {
 
     /// Renames an app; a taken name is a unique violation on `apps.name`. False: no such app.
     pub async fn rename_app(&self, id: AppId, name: &AppName, now: Timestamp) -> Result<bool, StoreError> {
-        let done = sqlx::query!("update apps set name = ?, updated_at = ? where id = ?", name, now, id).execute(self.pool()).await?;
-        Ok(done.rows_affected() > 0)
+        let mut tx = self.begin().await?;
+        let renamed = rename(&mut tx, id, name, now).await?;
+        tx.commit().await?;
+        Ok(renamed)
     }
 
     /// False: no such app.
@@ -147,6 +159,17 @@ impl Writer {
         sqlx::query!("delete from apps where id = ?", id).execute(self.pool()).await?;
         Ok(())
     }
+}
+
+pub(super) async fn rename(tx: &mut SqliteConnection, id: AppId, name: &AppName, now: Timestamp) -> Result<bool, StoreError> {
+    let done = sqlx::query!("update apps set name = ?, updated_at = ? where id = ?", name, now, id).execute(tx).await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// How many apps an account has, without those in the bin.
+pub(super) async fn owned(tx: &mut SqliteConnection, owner: UserId) -> Result<i64, StoreError> {
+    let count = sqlx::query_scalar!("select count(*) from apps where owner_id = ? and id not in (select app_id from app_bin)", owner);
+    Ok(count.fetch_one(tx).await?)
 }
 
 /// The number after the highest one ever given, which is written down.

@@ -4,7 +4,7 @@ use sqlx::types::Json;
 
 use crate::{
     domain::{
-        AppId, BuildId, BuildStatus, ReleaseId, SlugId, SourceId, Timestamp, UserId,
+        AppId, AppName, BuildId, BuildStatus, ReleaseId, SlugId, SourceId, Timestamp, UserId,
         build::{Build, Phase},
     },
     store::{
@@ -36,6 +36,16 @@ pub struct Claimed {
     pub source_id: Option<SourceId>,
     /// Counted from 1; more than one after the server died in the middle.
     pub attempt: i64,
+}
+
+/// A build that waits or runs, with its app.
+#[derive(Clone, Debug)]
+pub struct QueuedBuild {
+    pub id: BuildId,
+    pub app: AppName,
+    pub by: String,
+    pub status: BuildStatus,
+    pub created_at: Timestamp,
 }
 
 /// How a build ended.
@@ -125,6 +135,18 @@ impl Reader {
                 .fetch_all(&self.pool)
                 .await?;
         Ok(ids)
+    }
+
+    /// Builds of all apps that wait or run, in the order in which they come.
+    pub async fn build_queue(&self) -> Result<Vec<QueuedBuild>, StoreError> {
+        let rows = sqlx::query_as!(
+            QueuedBuild,
+            r#"select b.id as "id: BuildId", a.name as "app: AppName", b.user_email as by, b.status as "status: BuildStatus",
+                      b.created_at as "created_at: Timestamp"
+               from builds b join apps a on a.id = b.app_id where b.status in ('queued', 'running')
+               order by b.status = 'queued', b.created_at, b.id"#
+        );
+        Ok(rows.fetch_all(&self.pool).await?)
     }
 
     /// Builds that wait.

@@ -1,7 +1,7 @@
 //! The table `deliveries`: what the git host told, and the verdict.
 
 use crate::{
-    domain::{AppId, BuildId, Timestamp, git::Verdict},
+    domain::{AppId, AppName, BuildId, Timestamp, git::Verdict},
     store::{Reader, StoreError, Writer},
 };
 
@@ -50,6 +50,31 @@ impl Reader {
     /// The newest deliveries of an app, newest first.
     pub async fn deliveries(&self, app: AppId, count: i64) -> Result<Vec<Delivery>, StoreError> {
         Ok(select!("where app_id = ? order by received_at desc, rowid desc limit ?", app, count).fetch_all(&self.pool).await?)
+    }
+
+    /// The newest deliveries of all apps, newest first, with their apps' names.
+    pub async fn all_deliveries(&self, count: i64) -> Result<Vec<(AppName, Delivery)>, StoreError> {
+        let rows = sqlx::query!(
+            r#"select a.name as "app: AppName", d.guid, d.event, d.branch, d.sha, d.who, d.verdict as "verdict: Verdict",
+                      d.build_id as "build_id: BuildId", d.count, d.received_at as "received_at: Timestamp"
+               from deliveries d join apps a on a.id = d.app_id order by d.received_at desc, d.rowid desc limit ?"#,
+            count
+        );
+        let rows = rows.fetch_all(&self.pool).await?.into_iter().map(|row| {
+            let delivery = Delivery {
+                guid: row.guid,
+                event: row.event,
+                branch: row.branch,
+                sha: row.sha,
+                who: row.who,
+                verdict: row.verdict,
+                build_id: row.build_id,
+                count: row.count,
+                received_at: row.received_at,
+            };
+            (row.app, delivery)
+        });
+        Ok(rows.collect())
     }
 
     /// Those of an app that are not judged for good.

@@ -111,6 +111,12 @@ impl Reader {
         Ok(rows.into_iter().collect())
     }
 
+    /// Every archive any slug names.
+    pub async fn slug_files(&self) -> Result<std::collections::BTreeSet<String>, StoreError> {
+        let rows = sqlx::query!("select code_file, deps_file from slugs").fetch_all(&self.pool).await?;
+        Ok(rows.into_iter().flat_map(|row| [Some(row.code_file), row.deps_file]).flatten().collect())
+    }
+
     /// Every archive any other app's slugs name: equal files are stored once.
     pub async fn files_of_others(&self, app: AppId) -> Result<std::collections::BTreeSet<String>, StoreError> {
         let rows = sqlx::query!("select code_file, deps_file from slugs where app_id <> ?", app).fetch_all(&self.pool).await?;

@@ -58,7 +58,8 @@ pub async fn feed(web: &Web, cx: &Cx, app: &App, count: u32) -> Result<Vec<Entry
     Ok(web.reader.events(app.id, count).await?.into_iter().map(|event| entry(cx, event)).collect())
 }
 
-fn entry(cx: &Cx, event: Event) -> Entry {
+/// An event in the reader's words.
+pub fn entry(cx: &Cx, event: Event) -> Entry {
     let word = |name: &str| spoken(&event.detail[name]);
     let (icon, class, text) = match event.kind {
         EventKind::Deploy => ("rocket", "ok", cx.t1("did-deploy", "commit", short_commit(&word("commit")))),
@@ -73,6 +74,7 @@ fn entry(cx: &Cx, event: Event) -> Entry {
         EventKind::Rename => ("pencil", "", cx.t1("did-rename", "name", word("name"))),
         EventKind::Maintenance if event.detail["on"] == true => ("wrench", "", cx.t("did-maintenance-on")),
         EventKind::Maintenance => ("wrench", "", cx.t("did-maintenance-off")),
+        EventKind::Restore => ("rotate-ccw", "ok", cx.t("did-restore")),
         EventKind::Addon => addons::told(cx, &word("did"), &word("addon"), &word("name")),
     };
     let by = if event.actor.is_empty() { why(cx, &word("why")) } else { event.actor };

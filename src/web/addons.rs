@@ -102,9 +102,9 @@ pub struct Thrown {
     pub until: Timestamp,
 }
 
-impl AddonList {
-    pub async fn load(web: &Web, cx: &Cx, app: &App, by: &Actor, search: &Search) -> Result<AddonList, Fault> {
-        let query = search.q.clone().unwrap_or_default().trim().to_owned();
+impl Row {
+    /// What an app owns and what is attached to it.
+    pub async fn all(web: &Web, cx: &Cx, app: &App) -> Result<Vec<Row>, Fault> {
         let attachments = web.reader.attachments_of_app(app.id).await?;
         let mut addons = web.reader.addons_of_app(app.id).await?;
         for attachment in &attachments {
@@ -125,9 +125,16 @@ impl AddonList {
                 vars,
             }
         };
+        Ok(addons.into_iter().map(row).collect())
+    }
+}
+
+impl AddonList {
+    pub async fn load(web: &Web, cx: &Cx, app: &App, by: &Actor, search: &Search) -> Result<AddonList, Fault> {
+        let query = search.q.clone().unwrap_or_default().trim().to_owned();
         let bin = web.reader.binned_of(by.id).await?.into_iter().filter(|thrown| thrown.app_name == app.name.as_str());
         Ok(AddonList {
-            rows: addons.into_iter().map(row).collect(),
+            rows: Row::all(web, cx, app).await?,
             offers: offers(cx, &query),
             offered: web.addons.offered(),
             bin: bin.map(|thrown| Thrown { id: thrown.addon_id.to_string(), name: thrown.name, until: thrown.purge_at }).collect(),

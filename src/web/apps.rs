@@ -26,6 +26,10 @@ use crate::{
 #[template(path = "apps.html")]
 struct AppsPage {
     cx: Cx,
+    /// Apps in the bin.
+    binned: usize,
+    /// Why no other app can wake just now.
+    full: Option<String>,
     rows: Vec<Row>,
 }
 
@@ -71,7 +75,9 @@ pub async fn list(State(web): State<Web>, cx: Cx, CurrentUser(user): CurrentUser
             name: app.name,
         });
     }
-    Ok(page(StatusCode::OK, &AppsPage { cx, rows }))
+    let binned = web.reader.binned_apps_of(user.id).await?.len();
+    let full = web.host.would_fit(web.plans.of_account(user.id).memory_bytes).err().map(|why| why.to_string());
+    Ok(page(StatusCode::OK, &AppsPage { cx, binned, full, rows }))
 }
 
 fn said(release: &Release) -> (String, Timestamp) {

@@ -17,6 +17,15 @@ pub struct Marker {
     /// In percent from the left.
     pub x: String,
     pub word: String,
+    /// A crash, not a release.
+    pub bad: bool,
+}
+
+impl Ground {
+    /// Whether a kind of marker is there, for the legend.
+    pub fn has(&self, bad: bool) -> bool {
+        self.markers.iter().any(|marker| marker.bad == bad)
+    }
 }
 
 /// One line or one layer of a chart.

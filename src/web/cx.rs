@@ -15,7 +15,7 @@ use crate::{
     accounts::User,
     config::Config,
     domain::{Timestamp, UserId},
-    http::{Caller, Fault},
+    http::{Caller, Fault, RequestId},
     web::{Web, assets, lang, lang::Lang, oops},
 };
 
@@ -130,6 +130,11 @@ impl Cx {
         if span.as_secs() < 5 { self.t("just-now") } else { self.t1("ago", "time", lang::rough(span)) }
     }
 
+    /// `2026-11-30 16:42 UTC`.
+    pub fn day(&self, at: &Timestamp) -> String {
+        at.to_jiff().strftime("%Y-%m-%d %H:%M UTC").to_string()
+    }
+
     pub fn theme_is(&self, word: &str) -> bool {
         self.theme.map_or("system", Theme::code) == word
     }
@@ -179,10 +184,11 @@ pub async fn provide(State(web): State<Web>, mut request: Request, next: Next) -
     let user = request.extensions().get::<Caller>().map(|caller| caller.user.clone());
     let cx = Cx::of(request.headers(), path, user, &web.config, web.clock.now());
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let id = request.extensions().get::<RequestId>().and_then(|id| id.0.to_str().ok()).unwrap_or_default().to_owned();
     request.extensions_mut().insert(cx.clone());
     let mut response = next.run(request).await;
     if let Some(fault) = response.extensions_mut().remove::<Fault>() {
-        response = oops::render(&cx, &fault, reads, response);
+        response = oops::render(&cx, &fault, (reads, &id), response);
     }
     let is_page = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
     if is_page {

@@ -3,16 +3,16 @@
 use askama::Template;
 use axum::{
     extract::{Path, Query, State},
-    response::{IntoResponse, Redirect},
+    response::{IntoResponse, Redirect, Response},
 };
 use http::{HeaderMap, StatusCode, request::Parts};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use crate::{
-    accounts::{AccountError, LogIn, SignUp},
+    accounts::{AccountError, LogIn, SignUp, User},
     domain::UserId,
-    http::{Fault, MaybeUser, end_session_cookie, origin_of, session_cookie, session_token},
+    http::{ActedBy, Fault, MaybeUser, end_session_cookie, origin_of, session_cookie, session_token},
     web::{
         Page, Web,
         cx::{Cx, Theme},
@@ -100,6 +100,12 @@ pub fn sign_up_mode(word: &str) -> Option<SignUp> {
     [SignUp::Open, SignUp::Invite, SignUp::Closed].into_iter().find(|mode| mode_word(*mode) == word)
 }
 
+/// Says who acted, for the audit log: nobody was known when the request came.
+fn acted(user: &User, mut response: Response) -> Response {
+    response.extensions_mut().insert(ActedBy(user.email.to_string()));
+    response
+}
+
 /// Whether the pages offer GitHub.
 async fn github(web: &Web) -> Result<bool, Fault> {
     Ok(web.connections.registration().await?.is_some())
@@ -126,7 +132,9 @@ pub async fn claim(State(web): State<Web>, cx: Cx, parts: Parts, sent: Sent<Clai
     let mode = sign_up_mode(&sign_up).ok_or_else(|| Fault::bad_request("Choose who may sign up."))?;
     let token: SecretString = token.expose_secret().trim().into();
     match web.accounts.claim(&token, &email, &password, mode, &origin_of(&parts)).await {
-        Ok((_, session)) => Ok(see_other("/apps", [session_cookie(&web.config, &session), cx.flash(true, "flash-claimed", "")])),
+        Ok((user, session)) => {
+            Ok(acted(&user, see_other("/apps", [session_cookie(&web.config, &session), cx.flash(true, "flash-claimed", "")])))
+        }
         Err(error) => {
             let form = Form::default().filled("email", email).filled("sign_up", sign_up);
             let (status, form) = refused(cx.lang, form, error)?;
@@ -160,7 +168,7 @@ pub struct Login {
 pub async fn log_in(State(web): State<Web>, cx: Cx, parts: Parts, sent: Sent<Login>) -> Page {
     let Login { email, password, next } = fields(sent)?;
     match web.accounts.log_in(&email, &password, &origin_of(&parts)).await {
-        Ok(LogIn::Session(_, session)) => Ok(see_other(local_path(&next), [session_cookie(&web.config, &session)])),
+        Ok(LogIn::Session(user, session)) => Ok(acted(&user, see_other(local_path(&next), [session_cookie(&web.config, &session)]))),
         Ok(LogIn::Code { ticket }) => ask_code(cx, &ticket, &next),
         Err(error) => {
             let form = Form::default().filled("email", email).filled("next", next);
@@ -189,7 +197,7 @@ pub struct LoginCode {
 pub async fn log_in_code(State(web): State<Web>, cx: Cx, parts: Parts, sent: Sent<LoginCode>) -> Page {
     let LoginCode { ticket, code, next } = fields(sent)?;
     match web.accounts.finish_log_in(&ticket, &code, &origin_of(&parts)).await {
-        Ok((_, session)) => Ok(see_other(local_path(&next), [session_cookie(&web.config, &session)])),
+        Ok((user, session)) => Ok(acted(&user, see_other(local_path(&next), [session_cookie(&web.config, &session)]))),
         Err(AccountError::BadLink) => Ok(see_other("/login", [cx.flash(false, "login-code-late", "")])),
         Err(error) => {
             let (status, form) = refused(cx.lang, Form::default().filled("next", next), error)?;
@@ -232,7 +240,7 @@ pub async fn sign_up(State(web): State<Web>, cx: Cx, parts: Parts, sent: Sent<Si
     let SignUpForm { email, password, invite } = fields(sent)?;
     let link: Option<SecretString> = (!invite.is_empty()).then(|| invite.as_str().into());
     match web.accounts.sign_up(&email, &password, link.as_ref(), &origin_of(&parts)).await {
-        Ok((_, session)) => Ok(see_other("/apps", [session_cookie(&web.config, &session)])),
+        Ok((user, session)) => Ok(acted(&user, see_other("/apps", [session_cookie(&web.config, &session)]))),
         Err(error) => {
             let form = Form::default().filled("email", email).filled("invite", invite);
             let (status, form) = refused(cx.lang, form, error)?;
@@ -253,7 +261,7 @@ pub struct Reset {
 pub async fn reset(State(web): State<Web>, cx: Cx, Path(link): Path<String>, sent: Sent<Reset>) -> Page {
     let Reset { password } = fields(sent)?;
     match web.accounts.reset_password(&link.into(), &password).await {
-        Ok(_) => Ok(see_other("/login", [cx.flash(true, "flash-password-set", "")])),
+        Ok(user) => Ok(acted(&user, see_other("/login", [cx.flash(true, "flash-password-set", "")]))),
         Err(error) => {
             let (status, form) = refused(cx.lang, Form::default(), error)?;
             Ok(page(status, &ResetPage { cx, form }))

@@ -9,11 +9,11 @@ use serde::Deserialize;
 
 use crate::{
     apps::App,
-    domain::{Timestamp, quota::Span},
+    domain::{Timestamp, event::EventKind, quota::Span},
     http::{AppAccess, Fault, Viewer},
     metrics::{Range, Usage, first_point},
     web::{
-        Page, Web,
+        Page, Web, activity,
         app::{Head, Seen, Tab},
         chart::{Chart, Ground, Marker, stacked},
         cx::Cx,
@@ -80,7 +80,7 @@ pub async fn metrics(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: View
     let metrics = MetricsPage {
         ranges: Range::ALL.into_iter().map(|each| link(&cx, each, range)).collect(),
         charts: charts(&cx, &points, range, web.plans.of(&app).memory_bytes),
-        ground: Ground { asleep: asleep(&spans, from, whole), markers: markers(&web, &app, from, whole).await? },
+        ground: Ground { asleep: asleep(&spans, from, whole), markers: markers(&web, &cx, &app, (from, whole)).await? },
         awake,
         awake_label: label,
         ticks: ticks(from, whole, range),
@@ -130,6 +130,9 @@ fn charts(cx: &Cx, points: &[Option<Usage>], range: Range, memory_limit: i64) ->
     ]
 }
 
+/// The newest events that are looked through for crashes.
+const EVENTS: u32 = 500;
+
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// CPU time of a stretch in percent of one core.
@@ -157,11 +160,17 @@ fn asleep(spans: &[Span], from: Timestamp, whole: Duration) -> Vec<Bar> {
     bars(&gaps, from, whole, end).0
 }
 
-async fn markers(web: &Web, app: &App, from: Timestamp, whole: Duration) -> Result<Vec<Marker>, Fault> {
-    let releases = web.reader.releases(app.id).await?;
-    let within = releases.into_iter().filter(|release| release.created_at >= from);
+/// Releases and crashes.
+async fn markers(web: &Web, cx: &Cx, app: &App, (from, whole): (Timestamp, Duration)) -> Result<Vec<Marker>, Fault> {
     let x = |at: Timestamp| format!("{:.2}", at.since(from).as_secs_f64() / whole.as_secs_f64() * 100.0);
-    Ok(within.map(|release| Marker { x: x(release.created_at), word: format!("{} {}", release.version, release.description) }).collect())
+    let releases = web.reader.releases(app.id).await?.into_iter().filter(|release| release.created_at >= from);
+    let mut markers: Vec<Marker> = releases
+        .map(|release| Marker { x: x(release.created_at), word: format!("{} {}", release.version, release.description), bad: false })
+        .collect();
+    let events = web.reader.events(app.id, EVENTS).await?;
+    let crashes = events.into_iter().filter(|event| event.kind == EventKind::Crash && event.at >= from);
+    markers.extend(crashes.map(|event| Marker { x: x(event.at), word: activity::entry(cx, event).text, bad: true }));
+    Ok(markers)
 }
 
 fn ticks(from: Timestamp, whole: Duration, range: Range) -> Vec<Tick> {

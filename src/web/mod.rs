@@ -21,12 +21,14 @@ use crate::{
     accounts::Accounts,
     addons::Addons,
     apps::Apps,
+    audit::Audit,
     builder::Builder,
     clock::Clock,
     config::Config,
     connections::Connections,
     dynos::Dynos,
-    http::{Fault, authenticate_session, request_id, require_same_origin, security_headers},
+    host::Host,
+    http::{Fault, authenticate_session, keep_trail, request_id, require_same_origin, security_headers},
     logs::{Logs, drains::Drains},
     metrics::History,
     plans::Plans,
@@ -44,6 +46,7 @@ mod app;
 mod apps;
 mod assets;
 mod backups;
+mod bin;
 mod builds;
 mod chart;
 mod console;
@@ -56,6 +59,7 @@ mod formation;
 mod front;
 mod github;
 mod hint;
+mod host;
 mod lang;
 mod log;
 mod metrics;
@@ -92,6 +96,8 @@ pub struct Web {
     pub history: History,
     /// The limits the pages tell of.
     pub plans: Plans,
+    pub audit: Audit,
+    pub host: Host,
 }
 
 impl FromRef<Web> for Reader {
@@ -128,6 +134,9 @@ pub fn router(web: Web) -> Router {
     let pages = Router::new()
         .route("/", get(async || Redirect::to("/apps")))
         .route("/apps", get(apps::list))
+        .route("/bin", get(bin::bin))
+        .route("/bin/{app}/restore", post(bin::restore))
+        .route("/bin/{app}/purge", post(bin::purge))
         .route("/new", get(apps::new_page).post(apps::create))
         .route("/new/check", get(apps::check_name))
         .route("/account", get(account::account))
@@ -150,8 +159,10 @@ pub fn router(web: Web) -> Router {
     let layered = front
         .merge(pages)
         .nest("/apps/{app}", app_pages())
+        .nest("/host", host::pages())
         .fallback(missing)
         .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state((web.audit.clone(), "dashboard"), keep_trail))
         .layer(from_fn(require_same_origin))
         .layer(from_fn_with_state(web.clone(), lead_to_claim))
         .layer(from_fn_with_state(web.clone(), cx::provide))

@@ -16,10 +16,14 @@ struct Oops<'a> {
     code: u16,
     title: String,
     text: String,
+    /// To find it in the server's log; for faults of ours.
+    request: Option<&'a str>,
+    /// The same may work later.
+    again: bool,
 }
 
 /// The page of a fault. Somebody who is not signed in is led to the login, and back after it.
-pub fn render(cx: &Cx, fault: &Fault, reads: bool, plain: Response) -> Response {
+pub fn render(cx: &Cx, fault: &Fault, (reads, request): (bool, &str), plain: Response) -> Response {
     if fault.status == StatusCode::UNAUTHORIZED {
         let next = if reads && cx.path != "/apps" { format!("/login?next={}", encode(&cx.path)) } else { "/login".to_owned() };
         return Redirect::to(&next).into_response();
@@ -31,7 +35,9 @@ pub fn render(cx: &Cx, fault: &Fault, reads: bool, plain: Response) -> Response 
         status if status.is_server_error() && fault.id == "internal_server_error" => (cx.t("oops-500"), cx.t("oops-500-text")),
         _ => (cx.t("oops-other"), fault.message.clone()),
     };
-    let mut response = page(fault.status, &Oops { cx, code: fault.status.as_u16(), title, text });
+    let ours = fault.status.is_server_error();
+    let mut response =
+        page(fault.status, &Oops { cx, code: fault.status.as_u16(), title, text, request: ours.then_some(request), again: ours && reads });
     let kept: HeaderMap = plain.headers().get(header::RETRY_AFTER).map(|value| (header::RETRY_AFTER, value.clone())).into_iter().collect();
     response.headers_mut().extend(kept);
     response

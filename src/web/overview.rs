@@ -16,7 +16,7 @@ use tokio_stream::wrappers::WatchStream;
 
 use crate::{
     apps::App,
-    domain::{DynoState, ReleaseStatus, Timestamp, log_line::Source, release::Release},
+    domain::{DynoState, ReleaseStatus, Timestamp, build::Build, log_line::Source, release::Release},
     dynos::{AppPhase, AppStatus, Caller},
     http::{AppAccess, Fault, Viewer},
     logs::Filter,
@@ -24,6 +24,7 @@ use crate::{
     web::{
         Page, Web,
         activity::{Entry, feed},
+        addons,
         app::{Head, Seen, Tab},
         builds::BuildView,
         cx::Cx,
@@ -55,6 +56,7 @@ struct OverviewPage {
     tail: Tail,
     facts: Vec<(String, String)>,
     feed: Vec<Entry>,
+    addons: Vec<addons::Row>,
     /// The last requests that kept it awake, and how many are open.
     callers: Vec<Caller>,
     open: usize,
@@ -105,6 +107,7 @@ pub async fn overview(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Vie
         tail: Tail::load(&web, &app, &Filter::default(), 25).await?,
         facts: facts(&web, &cx, &app, current.as_ref()).await?,
         feed: feed(&web, &cx, &app, 6).await?,
+        addons: addons::Row::all(&web, &cx, &app).await?,
         callers,
         open,
         answers: answers(&cx, status.as_ref(), &events, &builds),
@@ -159,6 +162,8 @@ async fn why_crashed(web: &Web, cx: &Cx, app: &App) -> Result<String, Fault> {
 
 async fn latest(web: &Web, cx: &Cx, app: &App, release: Release) -> Result<ReleaseView, Fault> {
     let builds = web.reader.builds(app.id, 20).await?;
+    // A release that changed config vars alone runs what an earlier build made.
+    let of = |build: &Build| build.release_id == Some(release.id) || (build.slug_id.is_some() && build.slug_id == release.slug_id);
     let (class, pill, word) = match release.status {
         ReleaseStatus::Succeeded => ("", "ok", cx.t("release-live")),
         ReleaseStatus::Pending => ("off", "warn live", cx.t("release-pending")),
@@ -171,7 +176,7 @@ async fn latest(web: &Web, cx: &Cx, app: &App, release: Release) -> Result<Relea
         state: Pill { class: pill, word },
         by: release.user_email,
         at: release.created_at,
-        build: builds.iter().find(|build| build.release_id == Some(release.id)).map(|build| BuildView::of(cx, build)),
+        build: builds.iter().find(|build| of(build)).map(|build| BuildView::of(cx, build)),
     })
 }
 

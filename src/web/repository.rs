@@ -371,8 +371,9 @@ struct DeliveryRow {
     again: bool,
 }
 
-fn row(cx: &Cx, one: Delivery) -> DeliveryRow {
-    let (class, key) = match one.verdict {
+/// What became of a delivery.
+pub fn verdict(cx: &Cx, verdict: Verdict) -> Pill {
+    let (class, key) = match verdict {
         Verdict::Received => ("warn live", "verdict-received"),
         Verdict::Deployed => ("ok", "verdict-deployed"),
         Verdict::Known => ("off", "verdict-known"),
@@ -390,12 +391,16 @@ fn row(cx: &Cx, one: Delivery) -> DeliveryRow {
         Verdict::Unreachable => ("warn", "verdict-unreachable"),
         Verdict::Refused => ("bad", "verdict-refused"),
     };
+    Pill { class, word: cx.t(key) }
+}
+
+fn row(cx: &Cx, one: Delivery) -> DeliveryRow {
     let genuine = !matches!(one.verdict, Verdict::BadSignature | Verdict::Ping | Verdict::Tag | Verdict::OtherBranch | Verdict::Received);
     DeliveryRow {
         what: if one.branch.is_empty() { one.event.clone() } else { format!("{} {}", one.event, one.branch) },
         short: one.sha.chars().take(8).collect(),
         who: one.who,
-        verdict: Pill { class, word: cx.t(key) },
+        verdict: verdict(cx, one.verdict),
         build: one.build_id,
         count: one.count,
         at: one.received_at,

@@ -7,11 +7,12 @@ use crate::{
     apps::AppError,
     builder::BuildError,
     connections::ConnectionError,
-    domain::{AppNameError, config_var::ConfigVarError, one_off},
+    domain::{AppNameError, config_var::ConfigVarError, one_off, plan::PlanFault},
     dynos::DynoError,
     egress::EgressError,
     github::GitHostError,
     logs::drains::{DRAINS_PER_APP, DrainError},
+    plans::PlanError,
     repositories::RepositoryError,
     web::lang::Lang,
 };
@@ -58,9 +59,30 @@ pub fn app_name(lang: Lang, error: AppNameError) -> String {
 pub fn app(lang: Lang, error: &AppError) -> Option<(&'static str, String)> {
     match error {
         AppError::NameTaken => Some(("name", lang.t("name-taken"))),
+        AppError::NotSettled => Some(("form", lang.t("bin-not-settled"))),
         AppError::TooMany(limit) => Some(("form", lang.with("apps-limit", &[("n", &limit.to_string())]))),
         _ => None,
     }
+}
+
+/// Why a plan cannot be so, or not be given.
+pub fn plan(lang: Lang, error: &PlanError) -> Option<String> {
+    Some(match error {
+        PlanError::NoSuchPlan(name) => lang.with("plan-unknown", &[("name", name)]),
+        PlanError::NoSuchApp => lang.t("plan-no-app"),
+        PlanError::NoSuchAccount => lang.t("plan-no-account"),
+        PlanError::Free => lang.t("plan-free-stays"),
+        PlanError::InUse { apps, accounts, .. } => {
+            lang.with("plan-in-use", &[("apps", &apps.to_string()), ("accounts", &accounts.to_string())])
+        }
+        PlanError::Fault(PlanFault::Name) => lang.t("plan-bad-name"),
+        PlanError::Fault(PlanFault::Range(what, least, most)) => {
+            lang.with("plan-range", &[("what", what), ("least", &least.to_string()), ("most", &most.to_string())])
+        }
+        PlanError::Fault(PlanFault::ShortRest) => lang.t("plan-short-rest"),
+        PlanError::Fault(PlanFault::AwakeOverWindow) => lang.t("plan-awake-over"),
+        PlanError::Store(_) => return None,
+    })
 }
 
 /// Why dynos could not do it.

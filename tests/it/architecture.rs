@@ -19,6 +19,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("github", "domain egress"),
     ("host", "domain config"),
     ("store", "domain"),
+    ("audit", "domain clock store"),
     ("metrics", "domain clock store"),
     ("logs", "domain clock egress scheduler secrets store"),
     ("slugs", "domain engine"),
@@ -32,21 +33,21 @@ const LAYERS: &[(&str, &str)] = &[
     ("pipelines", "domain clock releases scheduler store"),
     ("repositories", "domain clock config connections builder fail_point github logs scheduler secrets store"),
     ("addons", "domain clock config dynos fail_point scheduler secrets engine host logs releases store"),
-    ("apps", "domain clock addons builder dynos logs plans releases repositories store"),
+    ("apps", "domain clock fail_point addons builder dynos logs plans releases repositories store"),
     ("tls", "domain clock config"),
     (
         "http",
-        "domain clock config accounts addons apps connections github repositories builder domains dynos logs pipelines plans releases store secrets",
+        "domain clock config audit accounts addons apps connections github repositories builder domains dynos logs pipelines plans releases store secrets",
     ),
     ("router", "domain clock config scheduler dynos logs metrics"),
     ("git_http", "domain config http accounts builder scheduler store"),
     (
         "api",
-        "domain clock config http accounts addons apps builder domains dynos logs metrics pipelines plans releases store secrets slugs",
+        "domain clock config http audit accounts addons apps builder domains dynos logs metrics pipelines plans releases store secrets slugs",
     ),
     (
         "web",
-        "domain clock config egress http accounts addons apps connections github repositories builder domains dynos logs metrics pipelines plans releases store secrets slugs",
+        "domain clock config egress host http audit accounts addons apps connections github repositories builder domains dynos logs metrics pipelines plans releases store secrets slugs",
     ),
 ];
 

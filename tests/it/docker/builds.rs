@@ -145,7 +145,7 @@ async fn code_alone_is_a_layer_and_lost_images_come_back() {
         assert!(output.contains("-----> Using the dependencies of the last build"), "{output}");
         assert_eq!(yard.answer("example", "/").await, "two ");
 
-        yard.dynos.forget(app.id).await.expect("stopped");
+        yard.dynos.forget(&app).await.expect("stopped");
         for image in engine.list_images().await.expect("a list") {
             engine.remove_image(image).await.expect("removed");
         }

@@ -11,7 +11,7 @@ use siesta::{
 };
 
 use super::cellar::{Url, session};
-use crate::support::served::Served;
+use crate::support::served::{ADMIN, PASSWORD, Served};
 
 #[tokio::test]
 async fn killed_at_any_point_of_a_deploy_nothing_is_lost_doubled_or_orphaned() {
@@ -275,4 +275,81 @@ async fn settled(served: &Served, token: &str, place: &str) {
         (place.to_owned(), pending, released == [current], containers.len())
     };
     served.until(patience, pending, |(_, pending, released, containers)| *pending == 0 && *released && *containers == 1).await;
+}
+
+/// A browser's session, and forms sent with it.
+struct Browser {
+    cookie: String,
+}
+
+impl Browser {
+    async fn log_in(served: &Served) -> Browser {
+        let nobody = Browser { cookie: String::new() };
+        let answer = nobody.post(served, "/login", &[("email", ADMIN), ("password", PASSWORD)]).await.expect("an answer");
+        let cookie = answer.headers().get("set-cookie").expect("a session").to_str().expect("text");
+        Browser { cookie: cookie.split(';').next().expect("a cookie").to_owned() }
+    }
+
+    async fn post(&self, served: &Served, path: &str, fields: &[(&str, &str)]) -> reqwest::Result<reqwest::Response> {
+        let body = fields.iter().map(|(name, value)| format!("{name}={}", value.replace('@', "%40").replace(' ', "+")));
+        let request = served.client.post(format!("http://localhost:{}{path}", served.port)).header("sec-fetch-site", "same-origin");
+        let request = request.header("cookie", &self.cookie).header("content-type", "application/x-www-form-urlencoded");
+        request.body(body.collect::<Vec<_>>().join("&")).send().await
+    }
+
+    async fn bin(&self, served: &Served) -> String {
+        let request = served.client.get(format!("http://localhost:{}/bin", served.port)).header("accept-language", "en");
+        let answer = request.header("accept", "text/html").header("cookie", &self.cookie).send().await.expect("an answer");
+        answer.text().await.expect("a page")
+    }
+}
+
+#[tokio::test]
+async fn killed_on_its_way_into_the_bin_or_out_of_it_an_app_is_whole_in_one_place() {
+    let mut served = Served::start(&[]);
+    let token = served.claim();
+    served.deploy("sobrevive", "tienda-videojuegos").unwrap_or_else(|error| panic!("{error}\n{}", served.server_log()));
+    let ana = Browser::log_in(&served).await;
+    let id = served.get("/apps/sobrevive", &token).await["id"].as_str().expect("an id").to_owned();
+    let (restore, purge) = (format!("/bin/{id}/restore"), format!("/bin/{id}/purge"));
+    let destroy = async |served: &Served| served.api("DELETE", "/apps/sobrevive", &token).send().await;
+    let there = async |served: &Served| served.get("/apps/sobrevive", &token).await["id"] == id.as_str();
+    for place in fail_point::BIN_PLACES {
+        let in_bin = ["app.restored", "app.purging"].contains(place);
+        if in_bin {
+            destroy(&served).await.expect("an answer");
+        }
+        served.kill();
+        served.set("SIESTA_FAIL_POINT", Some(place));
+        served.run();
+        // Cut off: with or without an answer.
+        let _ = match *place {
+            "app.restored" => ana.post(&served, &restore, &[("name", "sobrevive")]).await,
+            "app.purging" => ana.post(&served, &purge, &[("confirm", "sobrevive")]).await,
+            _ => destroy(&served).await,
+        };
+        served.wait_for_end().await;
+        served.set("SIESTA_FAIL_POINT", None);
+        served.run();
+        if *place == "app.restored" {
+            assert!(there(&served).await, "{place}\n{}", served.server_log());
+        } else {
+            let put_away = async || ana.bin(&served).await;
+            served.until(Duration::from_secs(120), put_away, |bin| bin.contains("sobrevive") && !bin.contains("Being put away")).await;
+            assert!(!there(&served).await, "{place}");
+            assert_eq!(served.engine(&served.instance()).list().await.expect("a list"), [], "{place}: nothing of it runs");
+        }
+        if *place != "app.purging" {
+            let back = ana.post(&served, &restore, &[("name", "sobrevive")]).await.expect("an answer");
+            assert_eq!(back.status(), if *place == "app.restored" { 404 } else { 303 }, "{place}");
+            let answer = served.app("sobrevive", "/").send().await.expect("an answer");
+            assert_eq!(answer.status(), 200, "{place}\n{}", served.server_log());
+        }
+    }
+    let gone = ana.post(&served, &purge, &[("confirm", "sobrevive")]).await.expect("an answer");
+    assert_eq!(gone.status(), 303);
+    assert!(ana.bin(&served).await.contains("The bin is empty"));
+    assert_eq!(served.engine(&served.instance()).list_images().await.expect("a list"), [], "its images are gone");
+    let files = std::fs::read_dir(served.data.path().join("files")).expect("a folder").count();
+    assert_eq!(files, 0, "its files are gone");
 }

@@ -31,18 +31,19 @@ async fn a_served_request_writes_one_line_field_by_field() {
 async fn every_refusal_of_the_gate_has_its_code_and_page() {
     let mut rig = Rig::limited(|l| l.wake_patience = SHORT).await;
     let until = Timestamp::from_secs(4_102_455_600);
-    for (refusal, code, words) in [
-        (Refusal::Crashed, "H10 desc=\"App crashed\"", "Application error"),
-        (Refusal::Backlog, "H11 desc=\"Backlog too deep\"", "Too busy"),
-        (Refusal::NoWeb, "H14 desc=\"No web processes running\"", "no web process"),
-        (Refusal::Blank, "H81 desc=\"Blank app\"", "no code has been deployed"),
-        (Refusal::Resting { until }, "H82 desc=\"Free dyno quota exhausted\"", "It can wake again at 03:00 UTC"),
-        (Refusal::Platform, "H99 desc=\"Platform error\"", "could not start this app"),
+    for (refusal, code, words, again) in [
+        (Refusal::Crashed, "H10 desc=\"App crashed\"", "Application error", false),
+        (Refusal::Backlog, "H11 desc=\"Backlog too deep\"", "Too busy", true),
+        (Refusal::NoWeb, "H14 desc=\"No web processes running\"", "no web process", false),
+        (Refusal::Blank, "H81 desc=\"Blank app\"", "no code has been deployed", false),
+        (Refusal::Resting { until }, "H82 desc=\"Free dyno quota exhausted\"", "It can wake again at 03:00 UTC", true),
+        (Refusal::Platform, "H99 desc=\"Platform error\"", "could not start this app", true),
     ] {
         rig.gate.refuse(refusal);
         let reply = rig.get("/").await;
         assert_eq!(reply.status, 503, "{refusal:?}");
         assert!(reply.text().contains(words), "{refusal:?}: {}", reply.text());
+        assert_eq!(reply.header("retry-after").is_some(), again, "{refusal:?}");
         let line = rig.line().await;
         assert!(line.contains(code) && line.ends_with("dyno= connect= service= status=503 bytes= protocol=http"), "{line}");
     }

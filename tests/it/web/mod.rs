@@ -1,5 +1,7 @@
 //! The dashboard, HTTP in and HTML out.
 
+mod bin;
+mod host;
 mod login;
 mod numbers;
 mod pages;

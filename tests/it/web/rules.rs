@@ -270,3 +270,43 @@ async fn a_collaborator_does_what_the_role_allows_and_no_more() {
     assert_eq!(server.get(&dora, "/apps/tienda").await.status, StatusCode::NOT_FOUND);
     server.stop().await;
 }
+
+/// The addresses of the forms a page offers that change something.
+fn forms(page: &str) -> Vec<String> {
+    let forms = page.split("<form").skip(1).map(|form| form.split("</form>").next().unwrap_or(""));
+    let action = |form: &str| form.split_once("action=\"").map(|(_, rest)| rest.split('"').next().unwrap_or("").to_owned());
+    forms.filter(|form| form.contains("method=\"post\"")).filter_map(action).collect()
+}
+
+#[tokio::test]
+async fn nobody_is_offered_a_button_that_would_be_refused() {
+    let (server, ana) = Server::claimed().await;
+    let app = server.app(&ana, "tienda").await;
+    server.deploy(&ana, &app).await;
+    server.deploy(&ana, &app).await;
+    let (vera, dora) = (server.person("vera@example.org").await, server.person("dora@example.org").await);
+    for (email, role) in [("vera@example.org", "view"), ("dora@example.org", "deploy")] {
+        server.post(&ana, "/apps/tienda/access/give", &[("email", email), ("role", role)]).await;
+    }
+    let elsewhere = ["/logout", "/preferences"];
+    let (mut seen_by, paths) = ([0, 0, 0], READS.iter().chain(&["/console", "/settings?reveal=1"]));
+    for path in paths {
+        for (who, visitor) in [&vera, &dora, &ana].into_iter().enumerate() {
+            let page = server.get(visitor, &format!("/apps/tienda{path}")).await;
+            if page.status != StatusCode::OK {
+                continue;
+            }
+            for action in forms(&page.text).into_iter().filter(|action| !elsewhere.contains(&action.as_str())) {
+                seen_by[who] += 1;
+                // The role is looked at before the fields, which are missing here.
+                let answer = server.post(visitor, &action, &[]).await;
+                assert_ne!(answer.status, StatusCode::FORBIDDEN, "{path} offers {action}");
+            }
+        }
+    }
+    let [viewer, deployer, owner] = seen_by;
+    assert!(viewer < deployer && deployer < owner, "{seen_by:?}");
+    let told = server.get(&vera, "/apps/tienda").await.text;
+    assert!(told.contains("You may look at this app.") && !told.contains("/scale"), "{told}");
+    server.stop().await;
+}
