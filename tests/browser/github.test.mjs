@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
 import { CLIENT, StandIn } from "../../script/github-demo/server.mjs";
-import { browse, overflowOnPhone, serve } from "./served.mjs";
+import { browse, overflowOnPhone, serve, violations } from "./served.mjs";
 
 const PASSWORD = "correct horse battery";
 const EXAMPLE = new URL("../../examples/tienda-videojuegos", import.meta.url).pathname;
@@ -65,6 +65,8 @@ for (const [language, locale, login, app] of [
     const look = async (name) => {
       if (process.env.SIESTA_SCREENSHOTS) await page.screenshot({ path: join(process.env.SIESTA_SCREENSHOTS, `github-${name}-${language}.png`), fullPage: true });
       assert.equal(await overflowOnPhone(page), "", `${name} is wider than a phone`);
+      await page.emulateMedia({ colorScheme: language === "en" ? "light" : "dark", reducedMotion: "reduce" });
+      assert.deepEqual(await violations(page), [], name);
     };
 
     before(async () => {

@@ -1,0 +1,212 @@
+// Every page there is, from the routes themselves: in both languages and both themes, wide, and on a
+// telephone in the longer language. No console error, no policy report, no horizontal overflow, nothing
+// axe-core objects to. With $SIESTA_SCREENSHOTS each is also a picture.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { PHONE, WIDE, browse, overflow, serve, violations } from "./served.mjs";
+
+const ADMIN = "ana@example.org";
+const PASSWORD = "correct horse battery";
+const EXAMPLE = new URL("../../examples/tienda-videojuegos", import.meta.url).pathname;
+
+const page = (path, also = {}) => ({ path, ...also });
+const front = (path) => page(path, { nobody: true });
+const no = (why) => ({ why });
+const stream = no("a stream, a fragment or a file, no page");
+const away = no("leads elsewhere");
+
+/** Every address that answers to GET, and what is looked at there. A page without a line fails. */
+const PAGES = {
+  "/assets/{*path}": stream,
+  "/": away,
+  "/claim": no("answers before the claim alone: dashboard.test.mjs looks at it"),
+  "/login": front("/login"),
+  "/login/code": away,
+  "/login/github": away,
+  "/github/callback": away,
+  "/github/connect": away,
+  "/signup": front("/signup"),
+  "/invite/{token}": front("/invite/a-token"),
+  "/reset/{token}": front("/reset/a-token"),
+  "/apps": page("/apps"),
+  "/bin": page("/bin"),
+  "/new": page("/new"),
+  "/new/check": stream,
+  "/account": page("/account"),
+  "/account/password": page("/account/password"),
+  "/account/second-factor": page("/account/second-factor"),
+  "/admin/github": page("/admin/github"),
+  "/host": page("/host"),
+  "/host/accounts": page("/host/accounts"),
+  "/host/plans": page("/host/plans"),
+  "/host/plans/assign": away,
+  "/host/plans/{plan}": page("/host/plans/free"),
+  "/host/audit": page("/host/audit"),
+  "/apps/{app}": page("/apps/shop", { also: ["/apps/blank"] }),
+  "/apps/{app}/events": stream,
+  "/apps/{app}/resources": page("/apps/shop/resources"),
+  "/apps/{app}/addons/{addon}": page(() => addon && `/apps/shop/addons/${addon}`),
+  "/apps/{app}/deploy": page("/apps/shop/deploy"),
+  "/apps/{app}/builds/{build}": page(() => build && `/apps/shop/builds/${build}`),
+  "/apps/{app}/builds/{build}/output": stream,
+  "/apps/{app}/github/head": stream,
+  "/apps/{app}/github/deliveries": page("/apps/shop/github/deliveries"),
+  "/apps/{app}/metrics": page("/apps/shop/metrics"),
+  "/apps/{app}/activity": page("/apps/shop/activity"),
+  "/apps/{app}/logs": page("/apps/shop/logs"),
+  "/apps/{app}/logs/tail": stream,
+  "/apps/{app}/logs/download": stream,
+  "/apps/{app}/access": page("/apps/shop/access"),
+  "/apps/{app}/console": page("/apps/shop/console"),
+  "/apps/{app}/console/socket": stream,
+  "/apps/{app}/settings": page("/apps/shop/settings", { also: ["/apps/shop/settings?reveal=1"] }),
+};
+
+/** What visitors see when no app answers, with its status. */
+const VISITORS = [
+  ["no-such-app", "niente", 404],
+  ["no-code", "blank", 503],
+  ["maintenance", "closed", 503],
+];
+
+let server, addon, build;
+
+/** The routes of the dashboard that answer to GET, read from where they are made. */
+function routes() {
+  const source = (name) => readFileSync(new URL(`../../src/web/${name}.rs`, import.meta.url), "utf8");
+  const [main, app] = source("mod").split("fn app_pages()");
+  const parts = [["", main], ["/apps/{app}", app], ["/host", source("host")]];
+  const found = parts.flatMap(([prefix, text]) =>
+    [...text.matchAll(/\.route\(\s*"([^"]+)",\s*get\(/g)].map(([, path]) => (prefix && path === "/" ? prefix : prefix + path)),
+  );
+  return [...new Set(found)].sort();
+}
+
+/** A call of the Platform API. */
+async function api(method, path, body) {
+  const headers = { authorization: `Bearer ${server.api}`, "content-type": "application/json", accept: "application/vnd.heroku+json; version=3" };
+  const answer = await fetch(server.url + path, { method, headers, body: body && JSON.stringify(body) });
+  assert.ok(answer.ok, `${method} ${path}: ${answer.status} ${await answer.clone().text()}`);
+  return answer.json();
+}
+
+/** Asks again until the answer is what is awaited. */
+async function until(ask, is) {
+  for (let tries = 0; tries < 240; tries++) {
+    const answer = await ask();
+    if (is(answer)) return answer;
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+  assert.fail("never came");
+}
+
+before(async () => {
+  server = await serve();
+  server.siesta(["user", "create", ADMIN, "--admin"], PASSWORD);
+  server.siesta(["user", "create", "vera@example.org"], PASSWORD);
+  server.api = server.siesta(["token", "create", ADMIN]);
+  server.siesta(["deploy", "--app", "shop", EXAMPLE]);
+  await api("PATCH", "/apps/shop/config-vars", { SHOP_NAME: "Pixel & Co", SECRET_KEY: "a-long-value-of-many-letters-and-digits-0123456789" });
+  await api("POST", "/apps/shop/collaborators", { user: "vera@example.org", silent: true });
+  for (const name of ["blank", "closed", "thrown-away"]) await api("POST", "/apps", { name });
+  await api("PATCH", "/apps/closed", { maintenance: true });
+  await api("DELETE", "/apps/thrown-away");
+  [{ id: build }] = await api("GET", "/apps/shop/builds");
+  if (process.env.SIESTA_STACK_POSTGRES) {
+    ({ name: addon } = await api("POST", "/apps/shop/addons", { plan: "heroku-postgresql:mini" }));
+    await until(() => api("GET", `/apps/shop/addons/${addon}`), ({ state }) => state === "provisioned");
+  }
+});
+after(() => server?.stop());
+
+test("every page has a line here", () => {
+  const found = routes();
+  assert.ok(found.length > 30, "the routes are read");
+  assert.deepEqual(found.filter((path) => !(path in PAGES)), [], "pages without a line");
+  assert.deepEqual(Object.keys(PAGES).filter((path) => !found.includes(path)), [], "lines without a page");
+});
+
+for (const [language, locale] of [["en", "en-US"], ["es", "es-ES"]]) {
+  describe(`every page in ${language}`, { concurrency: false }, () => {
+    let browser, view, faults;
+    before(async () => {
+      ({ browser, page: view, faults } = await browse(locale));
+    });
+    after(() => browser?.close());
+
+    /** Looks at the page that is open. axe reads light in one language and dark in the other. */
+    const look = async (name) => {
+      const wrong = [];
+      for (const colorScheme of ["light", "dark"]) {
+        await view.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+        await picture(name, `wide-${colorScheme}`);
+        if ((colorScheme === "light") === (language === "en")) wrong.push(...(await violations(view)));
+      }
+      wrong.push(await overflow(view));
+      if (language === "es") {
+        await view.setViewportSize(PHONE);
+        await picture(name, "phone-dark");
+        wrong.push(await overflow(view));
+        await view.setViewportSize(WIDE);
+      }
+      faults.push(...wrong.filter(Boolean).map((text) => `${name}: ${text}`));
+      assert.equal(await view.getAttribute("html", "lang"), language, name);
+    };
+    const picture = async (name, kind) => {
+      const folder = process.env.SIESTA_SCREENSHOTS;
+      if (folder) await view.screenshot({ path: join(folder, `page-${name}-${language}-${kind}.png`), animations: "disabled", fullPage: kind.startsWith("phone") });
+    };
+    const open = async (route, path, number = 0) => {
+      const answer = await view.goto(server.url + path);
+      assert.equal(answer.status(), 200, path);
+      const name = route.replace("/apps/{app}", "/app").replaceAll(/[^a-z0-9]+/gi, "-").replaceAll(/^-|-$/g, "");
+      await look(name + (number ? `-${number}` : ""));
+    };
+
+    test("before the login", async () => {
+      for (const [route, { path, nobody }] of Object.entries(PAGES)) if (nobody) await open(route, path);
+      await view.goto(`${server.url}/login`);
+      await view.locator("#f-email").fill(ADMIN);
+      await view.locator("#f-password").fill(PASSWORD);
+      await view.locator("form[action='/login'] button").click();
+      await view.waitForURL("**/apps");
+    });
+
+    test("behind the login", async () => {
+      const shop = await view.context().newPage();
+      await shop.goto(server.url.replace("//", "//shop."));
+      await shop.close();
+      for (const [route, { path, nobody, also = [] }] of Object.entries(PAGES)) {
+        const address = typeof path === "function" ? path() : path;
+        if (address && !nobody) for (const [number, each] of [address, ...also].entries()) await open(route, each, number);
+      }
+    });
+
+    test("an account that begins with its second factor", async () => {
+      await view.goto(`${server.url}/account`);
+      await view.locator("form[action='/account/second-factor'] button").click();
+      await view.locator(".qr").waitFor();
+      await look("second-factor-begun");
+    });
+
+    test("nothing was wrong", () => assert.deepEqual(faults, []));
+
+    test("what visitors see when no app answers, and who gets lost", async () => {
+      faults.length = 0;
+      for (const [name, app, status] of VISITORS) {
+        const answer = await view.goto(server.url.replace("//", `//${app}.`));
+        assert.equal(answer.status(), status, name);
+        await look(`visitor-${name}`);
+      }
+      for (const path of ["/apps/niente", "/nothing"]) {
+        assert.equal((await view.goto(server.url + path)).status(), 404);
+        await look(`lost${path.replaceAll("/", "-")}`);
+      }
+      // Chromium logs the status of the page itself.
+      assert.deepEqual(faults.filter((text) => !/status of (404|503)/.test(text)), []);
+    });
+  });
+}
