@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from urllib.parse import quote
 
 SOCKET = os.environ.get("SIESTA_DOCKER_SOCKET", "/var/run/docker.sock")
@@ -219,6 +220,45 @@ class Stand:
         """The dynos of this server, as Docker lists them; one that fell asleep is gone."""
         filters = json.dumps({"label": ["siesta.instance=" + self.instance(), "siesta.kind=dyno"]})
         return docker("GET", "/containers/json?all=1&filters=" + quote(filters))
+
+
+def rows_of(database, sql):
+    with contextlib.closing(sqlite3.connect(database)) as store:
+        return store.execute(sql).fetchall()
+
+
+def register(database, count, prefix="bench-density"):
+    """Writes that many sleeping apps of the first account with a release each, as a server would have left them."""
+    now = int(time.time() * 1000)
+    first = 1 + int((rows_of(database, "select value from settings where key = 'last_app_number'") or [["0"]])[0][0])
+    fresh = lambda: uuid.uuid4().bytes
+    with sqlite3.connect(database) as rows:
+        rows.execute("pragma foreign_keys = off")
+        owner = rows.execute("select id from users where system = 0 limit 1").fetchone()
+        owner = owner[0] if owner else fresh()
+        rows.execute("insert or ignore into users (id, email, created_at, updated_at) values (?, 'bench@example.org', ?, ?)", (owner, now, now))
+        for number in range(first, first + count):
+            app, config, slug, release = fresh(), fresh(), fresh(), fresh()
+            rows.execute(
+                "insert into apps (id, name, owner_id, number, stack, current_release_id, released_at, created_at, updated_at)"
+                " values (?, ?, ?, ?, 'siesta-12', ?, ?, ?, ?)",
+                (app, f"{prefix}-{number}", owner, number, release, now, now, now),
+            )
+            rows.execute("insert into config_sets values (?, ?, x'00', ?)", (config, app, now))
+            rows.execute(
+                "insert into slugs (id, app_id, code_file, deps_key, stack, language, runtime, process_types, size, created_at)"
+                " values (?, ?, 'none', 'none', 'siesta/run:1', 'Python', 'Python 3.11.2', '{\"web\":\"gunicorn app:app\"}', 1000, ?)",
+                (slug, app, now),
+            )
+            rows.execute(
+                "insert into releases (id, app_id, version, description, status, slug_id, config_set_id, user_email, created_at, updated_at)"
+                " values (?, ?, 3, 'Deploy', 'succeeded', ?, ?, 'bench@example.org', ?, ?)",
+                (release, app, slug, config, now, now),
+            )
+            rows.execute("insert into formation values (?, 'web', 1, ?, ?)", (app, now, fresh()))
+            rows.execute("insert into app_activity (app_id, asleep, last_request_at) values (?, 1, ?)", (app, now))
+            rows.execute("insert into awake_spans (app_id, started_at, ended_at) values (?, ?, ?)", (app, now - 3_600_000, now - 1_800_000))
+        rows.execute("insert or replace into settings values ('last_app_number', ?)", (str(first + count - 1),))
 
 
 def quiet():
