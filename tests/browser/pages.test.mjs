@@ -49,6 +49,8 @@ const PAGES = {
   "/apps/{app}/events": stream,
   "/apps/{app}/resources": page("/apps/shop/resources"),
   "/apps/{app}/addons/{addon}": page(() => addon && `/apps/shop/addons/${addon}`),
+  "/apps/{app}/addons/{addon}/data": page(() => addon && `/apps/shop/addons/${addon}/data`),
+  "/apps/{app}/addons/{addon}/backups/{backup}/download": stream,
   "/apps/{app}/deploy": page("/apps/shop/deploy"),
   "/apps/{app}/builds/{build}": page(() => build && `/apps/shop/builds/${build}`),
   "/apps/{app}/builds/{build}/output": stream,

@@ -311,10 +311,10 @@ async fn a_stack_goes_with_the_last_release_that_stands_on_it() {
         succeeded(yard.deploy(shop.id, flask(code)).await);
     }
     assert!(is_there("1").await && copies[0].exists(), "the other app still stands on it");
-    yard.builder.forget(other.id).await.expect("gone");
+    yard.builder.forget(&other).await.expect("gone");
     assert!(!is_there("1").await && !copies[0].exists(), "nobody does");
     assert!(is_there("2").await && copies[1].exists());
-    yard.builder.forget(shop.id).await.expect("gone");
+    yard.builder.forget(&shop).await.expect("gone");
     assert!(is_there("2").await && copies[1].exists(), "the next build will");
     yard.stop().await;
 }
