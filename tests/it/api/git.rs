@@ -64,6 +64,9 @@ async fn git_is_for_those_who_have_a_role() {
     assert!(repository.join("HEAD").exists());
     server.apps.destroy(app.id, &ana.actor()).await.unwrap();
     git_http::sweep(&git(&server)).await;
+    assert!(repository.exists(), "it can come back with its app");
+    server.apps.purge(app.id, &ana.actor()).await.unwrap();
+    git_http::sweep(&git(&server)).await;
     assert!(!repository.exists(), "gone with its app");
     server.stop().await;
 }
