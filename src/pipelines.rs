@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     clock::Clock,
     domain::{
-        AppId, CouplingId, PipelineId, PromotionId, PromotionTargetId, SlugId, UserId,
+        AppId, CouplingId, PipelineId, PromotionId, PromotionTargetId, UserId,
         pipeline::{Coupling, Pipeline, Promotion, PromotionTarget, Stage, checked_name},
         slug::Slug,
         user::Actor,
@@ -164,7 +164,7 @@ impl Pipelines {
         by: &Actor,
     ) -> Result<(), PipelineError> {
         for target in targets {
-            let copy = Slug { id: SlugId::new(), app_id: target.app_id, created_at: self.parts.clock.now(), ..slug.clone() };
+            let copy = slug.for_app(target.app_id, self.parts.clock.now());
             let outcome = self.parts.releases.promote(target.app_id, copy, label, by).await;
             let outcome = outcome.map(|release| release.id).map_err(|error| error.to_string());
             self.parts.writer.finish_target(target.id, outcome).await?;

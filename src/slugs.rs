@@ -9,6 +9,7 @@
 //! ```
 
 pub mod files;
+mod owner;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -123,7 +124,7 @@ impl Slugs {
         if self.engine.has_image(image.clone()).await? {
             return Ok(image);
         }
-        let code = self.open_file(&slug.code_file)?;
+        let code = owner::given_to(AppUid::of(app_number), self.open_file(&slug.code_file)?);
         let base = self.ensure_deps(slug, app_number).await?;
         let layers = vec![(PathBuf::from("/"), code)];
         self.make(Recipe { image: &image, base, app: slug.app_id, app_number, layers }).await?;
@@ -140,7 +141,7 @@ impl Slugs {
         }
         let mut layers = vec![(PathBuf::from("/"), accounts(AppUid::of(app_number))?)];
         if let Some(deps) = &slug.deps_file {
-            layers.push((PathBuf::from("/opt"), self.open_file(deps)?));
+            layers.push((PathBuf::from("/opt"), owner::given_to(AppUid::of(app_number), self.open_file(deps)?)));
         }
         let base = ImageRef(slug.stack.clone());
         self.ensure_stack(&base).await?;

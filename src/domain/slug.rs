@@ -1,5 +1,7 @@
 //! Slugs: what a build leaves, and what a release runs.
 
+use sha2::{Digest as _, Sha256};
+
 use crate::domain::{AppId, Procfile, SlugId, Timestamp};
 
 /// One slug as the store holds it.
@@ -22,4 +24,13 @@ pub struct Slug {
     /// Compressed bytes, code and dependencies.
     pub size: u64,
     pub created_at: Timestamp,
+}
+
+impl Slug {
+    /// The same code for another app. Its dependencies get a key of their own: images are never
+    /// shared between apps, whose users differ.
+    pub fn for_app(&self, app: AppId, now: Timestamp) -> Slug {
+        let deps_key = hex::encode(Sha256::digest(format!("{}|{app}", self.deps_key)));
+        Slug { id: SlugId::new(), app_id: app, deps_key, created_at: now, ..self.clone() }
+    }
 }

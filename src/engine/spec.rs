@@ -56,6 +56,11 @@ impl AppUid {
     pub fn of(app_number: u32) -> AppUid {
         AppUid(20_000 + app_number)
     }
+
+    /// Whether a uid is that of some app.
+    pub fn is_one(uid: u64) -> bool {
+        uid >= u64::from(AppUid::of(0).0)
+    }
 }
 
 /// Our own address range, from which the networks of apps are cut: `10.213.0.0/16`.

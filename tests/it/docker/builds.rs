@@ -58,12 +58,16 @@ fn example(name: &str) -> Vec<u8> {
     tar.into_inner().expect("a tar")
 }
 
-/// A program without dependencies that answers with a word.
-fn plain(word: &str) -> Vec<u8> {
-    let code = format!(
+/// A program that answers with a word.
+fn program(word: &str) -> String {
+    format!(
         "import http.server, os\nclass H(http.server.BaseHTTPRequestHandler):\n    def do_GET(self):\n        self.send_response(200)\n        self.end_headers()\n        self.wfile.write(b'{word} ' + os.environ.get('WHO', '').encode())\nhttp.server.HTTPServer(('', int(os.environ['PORT'])), H).serve_forever()\n"
-    );
-    tar_of(&[("Procfile", b"web: python app.py\n"), ("requirements.txt", b""), ("app.py", code.as_bytes())])
+    )
+}
+
+/// The same without dependencies, as an archive.
+fn plain(word: &str) -> Vec<u8> {
+    tar_of(&[("Procfile", b"web: python app.py\n"), ("requirements.txt", b""), ("app.py", program(word).as_bytes())])
 }
 
 async fn builds_and_answers(folder: &str, runtime: &str) {
@@ -191,4 +195,22 @@ async fn a_stack_image_that_docker_lost_comes_back_from_its_copy() {
     }
     std::fs::remove_file(copy).expect("removed");
     assert!(matches!(slugs.ensure_stack(&image).await, Err(SlugError::NoStack(_))));
+}
+
+#[tokio::test]
+async fn a_promoted_slug_belongs_to_the_app_that_runs_it() {
+    with_yard(Plan::free(), async |yard, _| {
+        let (from, to) = (yard.app("desde").await, yard.app("hasta").await);
+        // Starts only when it may write into its own folder.
+        let start = b"web: echo mine > own.txt && echo '# mine' >> app.py && python app.py\n";
+        let archive = tar_of(&[("Procfile", start), ("requirements.txt", b""), ("app.py", program("uno").as_bytes())]);
+        succeeded(yard.deploy(from.id, archive).await);
+        let slug = yard.reader.current_release(from.id).await.unwrap().unwrap().slug_id.expect("a slug");
+        let slug = yard.reader.slug(slug).await.unwrap().unwrap();
+        let copy = slug.for_app(to.id, slug.created_at);
+        assert_ne!((copy.id, &copy.deps_key), (slug.id, &slug.deps_key));
+        yard.releases.promote(to.id, copy, "desde v3", &yard.by).await.expect("it starts");
+        assert!(yard.answer("hasta", "/").await.starts_with("uno"));
+    })
+    .await;
 }
