@@ -48,6 +48,9 @@ pub struct ServeOptions {
     /// Memory in MB that must be available on the machine for a dyno to start.
     #[arg(long, env = "SIESTA_HOST_RESERVE_MB", default_value_t = 512)]
     pub host_reserve_mb: u32,
+    /// The largest upload and the largest push, in MB.
+    #[arg(long, env = "SIESTA_MAX_UPLOAD_MB", default_value_t = 512)]
+    pub max_upload_mb: u32,
     /// Disk space in MB that stays free; with less nothing is deployed and no dyno starts.
     #[arg(long, env = "SIESTA_DISK_FLOOR_MB", default_value_t = 1024)]
     pub disk_floor_mb: u32,
@@ -263,7 +266,8 @@ impl Config {
         }
         let waking_page_after = Duration::try_from_secs_f64(options.waking_page_after)
             .map_err(|_| "--waking-page-after is a number of seconds such as 5.".to_owned())?;
-        Ok(Config { options, limits: Limits { waking_page_after, ..Limits::default() } })
+        let upload_bytes = u64::from(options.max_upload_mb) * 1024 * 1024;
+        Ok(Config { options, limits: Limits { waking_page_after, upload_bytes, ..Limits::default() } })
     }
 
     /// The same with the ports that were really bound (port 0 lets the kernel choose).

@@ -6,7 +6,7 @@
 //! ```text
 //! 4  server admin                puts the parts together, the operator's socket
 //! 3  web  api  git_http  router  http  tls   the edges: pages, Platform API, git, data plane
-//! 2  apps repositories builder addons connections releases dynos plans accounts  the owners of state
+//! 2  apps repositories builder addons connections releases dynos hooks_out plans accounts  the owners of state
 //! 1  logs  slugs  store  engine  host  metrics  github  audit   what the owners stand on
 //! 0  domain clock scheduler config egress secrets fail_point   values in, values out
 //! ```
@@ -36,6 +36,7 @@ pub mod builder;
 pub mod connections;
 pub mod domains;
 pub mod dynos;
+pub mod hooks_out;
 pub mod pipelines;
 pub mod plans;
 pub mod releases;

@@ -40,13 +40,13 @@ pub fn routes() -> Vec<Route> {
 type Done = Result<(StatusCode, Json<Value>), Fault>;
 const ACCEPTED: StatusCode = StatusCode::ACCEPTED;
 
-fn views(api: &Api, app: &App) -> Vec<DynoView> {
+pub(super) fn views(api: &Api, app: &App) -> Vec<DynoView> {
     let mut dynos = api.dynos.status(app.id).map(|status| status.borrow().dynos.clone()).unwrap_or_default();
     dynos.extend(api.dynos.one_offs(app.id));
     dynos
 }
 
-fn shape(api: &Api, app: &App, dyno: &DynoView) -> Value {
+pub(super) fn shape(api: &Api, app: &App, dyno: &DynoView) -> Value {
     json!({
         "app": app_reference(app),
         "attach_url": null,

@@ -7,6 +7,7 @@
 mod account;
 mod addon_attachments;
 mod addons;
+mod announce;
 mod app_features;
 mod apps;
 mod authorizations;
@@ -25,6 +26,7 @@ mod formation;
 mod limit;
 mod log_drains;
 mod log_sessions;
+pub mod openapi;
 mod paging;
 mod pipelines;
 mod prometheus;
@@ -37,6 +39,7 @@ mod sni_endpoints;
 mod sources;
 mod transfers;
 mod warning;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -60,6 +63,7 @@ use crate::{
     config::Config,
     domains::Domains,
     dynos::Dynos,
+    hooks_out::Webhooks,
     http::{Fault, authenticate_token, keep_trail, request_id},
     logs::{Logs, drains::Drains},
     metrics::History,
@@ -68,6 +72,7 @@ use crate::{
     releases::Releases,
     store::Reader,
 };
+pub use announce::Announcer;
 use capability::Capabilities;
 use limit::Allowance;
 
@@ -93,6 +98,7 @@ pub struct ApiParts {
     pub history: History,
     pub audit: Audit,
     pub drains: Drains,
+    pub webhooks: Webhooks,
     /// The stack apps are built on, as clients see it.
     pub stack: String,
 }
@@ -138,7 +144,7 @@ impl FromRef<Api> for Arc<Config> {
 }
 
 /// Addresses that need no token: they hold a secret themselves, or tell what everybody may know.
-const OPEN: [&str; 3] = ["/streams/", "/sources/", "/buildpacks/"];
+const OPEN: [&str; 4] = ["/streams/", "/sources/", "/buildpacks/", "/openapi.json"];
 
 /// Who may call a route.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -199,6 +205,7 @@ pub fn routes() -> Vec<Route> {
         formation::routes(),
         log_drains::routes(),
         log_sessions::routes(),
+        openapi::routes(),
         pipelines::routes(),
         prometheus::routes(),
         quota::routes(),
@@ -207,6 +214,7 @@ pub fn routes() -> Vec<Route> {
         sni_endpoints::routes(),
         sources::routes(),
         transfers::routes(),
+        webhooks::routes(),
     ]
     .into_iter()
     .flatten()

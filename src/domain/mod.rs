@@ -36,6 +36,7 @@ pub mod sleep;
 pub mod slug;
 pub mod time;
 pub mod user;
+pub mod webhook;
 
 pub use app::{AppName, AppNameError};
 pub use build::BuildStatus;

@@ -29,10 +29,13 @@ fn judge() -> io::Result<bool> {
     for line in io::stdin().lock().lines() {
         let line = line?;
         let mut words = line.split(' ');
-        let (Some(_), Some(new), Some(name)) = (words.next(), words.next(), words.next()) else { continue };
+        let (Some(old), Some(new), Some(name)) = (words.next(), words.next(), words.next()) else { continue };
         let deleted = new.bytes().all(|b| b == b'0');
         if name == MAIN && deleted {
             println!(" !     The branch main is what runs: it cannot be deleted.");
+            taken = false;
+        } else if name == MAIN && !is_still(old)? {
+            println!(" !     Somebody else has pushed meanwhile. Fetch, then push again.");
             taken = false;
         } else if name == MAIN {
             taken &= build(new)?;
@@ -42,6 +45,14 @@ fn judge() -> io::Result<bool> {
         }
     }
     Ok(taken)
+}
+
+/// Whether `main` is what the pusher saw: else git would refuse the push after it was built.
+#[expect(clippy::disallowed_methods, reason = "runs inside git's own hook, beside the server: git reads its own repository")]
+fn is_still(old: &str) -> io::Result<bool> {
+    let found = Command::new("git").args(["rev-parse", "--verify", "--quiet", MAIN]).stdin(Stdio::null()).output()?;
+    let now = String::from_utf8_lossy(&found.stdout);
+    Ok(if found.status.success() { now.trim() == old } else { old.bytes().all(|b| b == b'0') })
 }
 
 #[expect(clippy::disallowed_methods, reason = "runs inside git's own hook, beside the server: git reads its own repository")]

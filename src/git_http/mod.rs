@@ -29,6 +29,7 @@ use crate::{
     scheduler::Tasks,
     store::Reader,
 };
+pub use push::Pushes;
 
 /// What pushes stand on.
 #[derive(Clone)]
@@ -38,6 +39,7 @@ pub struct Git {
     pub accounts: Accounts,
     pub builder: Builder,
     pub tasks: Tasks,
+    pub pushes: Pushes,
 }
 
 impl FromRef<Git> for Accounts {

@@ -2,9 +2,11 @@
 //! them and answers with the output, and at the end with whether the push may be taken.
 
 use std::{
+    collections::HashSet,
     io,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -31,6 +33,34 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 pub struct Door {
     path: PathBuf,
     _open: DropGuard,
+    _alone: Option<Arc<Alone>>,
+}
+
+/// Which apps are pushed to right now. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Pushes(Arc<Mutex<HashSet<AppId>>>);
+
+/// One push to an app at a time; dropped, the next may come.
+struct Alone {
+    app: AppId,
+    pushes: Pushes,
+}
+
+impl Pushes {
+    fn lock(&self) -> MutexGuard<'_, HashSet<AppId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// None: another push to the app is under way.
+    fn begin(&self, app: AppId) -> Option<Arc<Alone>> {
+        self.lock().insert(app).then(|| Arc::new(Alone { app, pushes: self.clone() }))
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        self.pushes.lock().remove(&self.app);
+    }
 }
 
 impl Door {
@@ -52,6 +82,8 @@ pub fn open(git: &Git, root: &Path, app: AppId, by: Actor) -> io::Result<Door> {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     let open = CancellationToken::new();
     let (git, closed) = (git.clone(), open.clone());
+    let alone = git.pushes.begin(app);
+    let building = alone.clone();
     let tasks = git.tasks.clone();
     tasks.spawn(async move {
         let accepted = tokio::select! {
@@ -59,11 +91,22 @@ pub fn open(git: &Git, root: &Path, app: AppId, by: Actor) -> io::Result<Door> {
             accepted = tokio::time::timeout(PATIENCE, listener.accept()) => accepted,
         };
         // From here on the build goes its way, whether the pusher waits or not.
-        if let Ok(Ok((stream, _))) = accepted {
-            build(&git, app, &by, stream).await;
+        match (accepted, building) {
+            (Ok(Ok((stream, _))), Some(_alone)) => build(&git, app, &by, stream).await,
+            (Ok(Ok((stream, _))), None) => refuse(stream).await,
+            _ => {}
         }
     });
-    Ok(Door { path, _open: open.drop_guard() })
+    Ok(Door { path, _open: open.drop_guard(), _alone: alone })
+}
+
+/// Reads what the hook has to say, so that it listens, and says no.
+async fn refuse(stream: UnixStream) {
+    let (mut read, mut write) = stream.into_split();
+    let _ = tokio::io::copy(&mut read, &mut tokio::io::sink()).await;
+    let _ = write.write_all(b" !     Another push to this app is being built. Wait for its end, then push again.\n").await;
+    let _ = write.write_all(&REFUSED).await;
+    let _ = write.shutdown().await;
 }
 
 async fn build(git: &Git, app: AppId, by: &Actor, stream: UnixStream) {

@@ -16,6 +16,7 @@ use crate::{
     domains::DomainError,
     dynos::DynoError,
     github::GitHostError,
+    hooks_out::WebhookError,
     logs::drains::DrainError,
     pipelines::PipelineError,
     plans::PlanError,
@@ -261,6 +262,20 @@ impl From<DrainError> for Fault {
             DrainError::TooMany | DrainError::Taken | DrainError::Address(_) | DrainError::Refused(_) => Fault::invalid(message),
             DrainError::Sealed(_) => Fault::internal(&error),
             DrainError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<WebhookError> for Fault {
+    fn from(error: WebhookError) -> Fault {
+        let message = error.to_string();
+        match error {
+            WebhookError::NoSuchWebhook => Fault::not_found("webhook"),
+            WebhookError::NoSuchEvent => Fault::not_found("webhook_event"),
+            WebhookError::NoSuchDelivery => Fault::not_found("webhook_delivery"),
+            WebhookError::TooMany | WebhookError::BadUrl | WebhookError::Invalid(_) | WebhookError::Refused(_) => Fault::invalid(message),
+            WebhookError::Sealed(_) => Fault::internal(&error),
+            WebhookError::Store(error) => error.into(),
         }
     }
 }

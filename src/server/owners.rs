@@ -1,7 +1,11 @@
 //! The owners of all state, made in order over one ground: what `siesta serve` runs, and what
 //! tests run over the fake engine and a clock moved by hand.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use anyhow::Context;
 use axum::body::Body;
@@ -12,7 +16,7 @@ use crate::{
     accounts::Accounts,
     addons::{Addons, AddonsParts},
     admin::{self, Door},
-    api::{self, Api, ApiParts},
+    api::{self, Announcer, Api, ApiParts},
     apps::{Apps, AppsParts},
     audit::Audit,
     builder::{Builder, BuilderParts},
@@ -25,6 +29,7 @@ use crate::{
     engine::Engine,
     git_http::{self, Git},
     github::{GitHost, client::GithubClient},
+    hooks_out::{Webhooks, WebhooksParts},
     host::Host,
     http::ClientAddress,
     logs::{
@@ -79,12 +84,16 @@ pub struct Owners {
     pub egress: Egress,
     pub logs: Logs,
     pub drains: Drains,
+    pub webhooks: Webhooks,
     pub slugs: Slugs,
     pub plans: Plans,
     pub host: Host,
     pub history: History,
     pub audit: Audit,
     pub instance: String,
+    pushes: git_http::Pushes,
+    /// Made once: it alone knows the addresses it hands out.
+    edge: OnceLock<Api>,
 }
 
 impl Ground {
@@ -154,6 +163,14 @@ impl Owners {
             logs: logs.clone(),
             clock: clock.clone(),
             tasks: tasks.clone(),
+        });
+        let webhooks = Webhooks::new(WebhooksParts {
+            reader: reader.clone(),
+            writer: writer.clone(),
+            keys: keys.clone(),
+            egress: egress.clone(),
+            logs: logs.clone(),
+            clock: clock.clone(),
         });
         let connections = Connections::new(ConnectionsParts {
             config: config.clone(),
@@ -256,6 +273,9 @@ impl Owners {
             history,
             audit,
             instance,
+            webhooks,
+            pushes: git_http::Pushes::default(),
+            edge: OnceLock::new(),
         }
     }
 
@@ -267,6 +287,7 @@ impl Owners {
     /// When the database or the engine fails.
     pub async fn start(&self) -> anyhow::Result<()> {
         self.drains.start().await?;
+        self.webhooks.start().await?;
         self.plans.load().await?;
         self.dynos.start().await?;
         self.releases.start().await?;
@@ -297,6 +318,16 @@ impl Owners {
         self.repeat(seconds(60), nobody(), &self.addons, |addons| async move { addons.sweep().await });
         self.repeat(seconds(10), self.addons.backups_activator(), &self.addons, |addons| async move { addons.back_up().await });
         self.repeat(seconds(60), nobody(), &self.apps, |apps| async move { apps.sweep_bin().await });
+        self.repeat(seconds(1), nobody(), &self.announcer(), |announcer| async move {
+            if let Err(error) = announcer.announce().await {
+                tracing::error!(%error, "webhooks are not told this time");
+            }
+        });
+        self.repeat(seconds(5), self.webhooks.activator(), &self.webhooks, |webhooks| async move {
+            if let Err(error) = webhooks.deliver().await {
+                tracing::error!(%error, "webhooks are not delivered this time");
+            }
+        });
         self.repeat(seconds(3600), nobody(), &self.accounts, |accounts| async move {
             if let Err(error) = accounts.sweep().await {
                 tracing::error!(%error, "old sessions and links stay for now");
@@ -341,25 +372,38 @@ impl Owners {
 
     /// The Platform API.
     pub fn api(&self) -> axum::Router {
-        api::router(Api::new(ApiParts {
-            domains: self.domains.clone(),
-            pipelines: self.pipelines.clone(),
-            config: self.config.clone(),
-            clock: self.clock.clone(),
-            reader: self.reader.clone(),
-            accounts: self.accounts.clone(),
-            addons: self.addons.clone(),
-            apps: self.apps.clone(),
-            builder: self.builder.clone(),
-            releases: self.releases.clone(),
-            dynos: self.dynos.clone(),
-            logs: self.logs.clone(),
-            drains: self.drains.clone(),
-            history: self.history.clone(),
-            plans: self.plans.clone(),
-            audit: self.audit.clone(),
-            stack: self.config.stack_name(),
-        }))
+        api::router(self.edge())
+    }
+
+    /// Who tells webhooks what changed.
+    pub fn announcer(&self) -> Announcer {
+        Announcer::new(self.edge())
+    }
+
+    fn edge(&self) -> Api {
+        let make = || {
+            Api::new(ApiParts {
+                domains: self.domains.clone(),
+                pipelines: self.pipelines.clone(),
+                config: self.config.clone(),
+                clock: self.clock.clone(),
+                reader: self.reader.clone(),
+                accounts: self.accounts.clone(),
+                addons: self.addons.clone(),
+                apps: self.apps.clone(),
+                builder: self.builder.clone(),
+                releases: self.releases.clone(),
+                dynos: self.dynos.clone(),
+                logs: self.logs.clone(),
+                drains: self.drains.clone(),
+                history: self.history.clone(),
+                plans: self.plans.clone(),
+                audit: self.audit.clone(),
+                stack: self.config.stack_name(),
+                webhooks: self.webhooks.clone(),
+            })
+        };
+        self.edge.get_or_init(make).clone()
     }
 
     fn git(&self) -> Git {
@@ -369,6 +413,7 @@ impl Owners {
             accounts: self.accounts.clone(),
             builder: self.builder.clone(),
             tasks: self.tasks.clone(),
+            pushes: self.pushes.clone(),
         }
     }
 

@@ -42,6 +42,7 @@ mod tokens;
 mod transfers;
 pub mod usage_slots;
 pub mod users;
+pub mod webhooks;
 
 pub(crate) use open::one_writer;
 pub use open::{Reader, StoreError, Writer, open};

@@ -66,6 +66,7 @@ mod metrics;
 mod oops;
 mod overview;
 mod password;
+mod reference;
 mod registration;
 mod repository;
 mod say;
@@ -129,6 +130,7 @@ pub fn router(web: Web) -> Router {
         .route("/invite/{token}", get(front::invite_page))
         .route("/reset/{token}", get(front::reset_page).post(front::reset))
         .route("/preferences", post(front::preferences))
+        .route("/docs/api", get(reference::reference))
         .route("/login/github", get(github::sign_in))
         .route("/github/callback", get(github::callback));
     let pages = Router::new()

@@ -22,6 +22,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("audit", "domain clock store"),
     ("metrics", "domain clock store"),
     ("logs", "domain clock egress scheduler secrets store"),
+    ("hooks_out", "domain clock egress logs scheduler secrets store"),
     ("slugs", "domain engine"),
     ("accounts", "domain clock secrets store"),
     ("connections", "domain clock config github secrets store"),
@@ -37,17 +38,17 @@ const LAYERS: &[(&str, &str)] = &[
     ("tls", "domain clock config"),
     (
         "http",
-        "domain clock config audit accounts addons apps connections github repositories builder domains dynos logs pipelines plans releases store secrets",
+        "domain clock config audit accounts addons apps connections github repositories builder domains dynos hooks_out logs pipelines plans releases store secrets",
     ),
     ("router", "domain clock config scheduler dynos logs metrics"),
     ("git_http", "domain config http accounts builder scheduler store"),
     (
         "api",
-        "domain clock config http audit accounts addons apps builder domains dynos logs metrics pipelines plans releases store secrets slugs",
+        "domain clock config http audit accounts addons apps builder domains dynos hooks_out logs metrics pipelines plans releases store secrets slugs",
     ),
     (
         "web",
-        "domain clock config egress host http audit accounts addons apps connections github repositories builder domains dynos logs metrics pipelines plans releases store secrets slugs",
+        "domain clock config egress host http api audit accounts addons apps connections github repositories builder domains dynos logs metrics pipelines plans releases store secrets slugs",
     ),
 ];
 

@@ -19,6 +19,7 @@ fn git(server: &Server) -> Git {
         accounts: owners.accounts.clone(),
         builder: owners.builder.clone(),
         tasks: owners.tasks.clone(),
+        pushes: siesta::git_http::Pushes::default(),
     }
 }
 

@@ -11,3 +11,4 @@ mod shapes;
 mod sharing;
 mod streams;
 mod tenancy;
+mod webhooks;

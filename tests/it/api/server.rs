@@ -119,7 +119,10 @@ impl Server {
             }
             None => Body::empty(),
         };
-        self.send(request.body(body).unwrap()).await
+        let (method, path) = (request.method_ref().cloned(), path);
+        let answer = self.send(request.body(body).unwrap()).await;
+        super::fields::hold(&method.expect("a method"), path, answer.status.as_u16(), &answer.text);
+        answer
     }
 
     /// Asks again until it is so; for work that goes on by itself.

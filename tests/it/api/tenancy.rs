@@ -106,6 +106,20 @@ pub fn matrix() -> Vec<(Method, &'static str, Option<Value>, u16)> {
         (post.clone(), "/apps/{app}/sni-endpoints", Some(json!({ "certificate_chain": "", "private_key": "" })), 422),
         (post.clone(), "/apps/{app}/sources", None, 201),
         (get.clone(), "/apps/{app}/usage", None, 200),
+        (get.clone(), "/apps/{app}/webhook-deliveries", None, 200),
+        (get.clone(), "/apps/{app}/webhook-deliveries/{delivery}", None, 404),
+        (get.clone(), "/apps/{app}/webhook-events", None, 200),
+        (get.clone(), "/apps/{app}/webhook-events/{event}", None, 404),
+        (get.clone(), "/apps/{app}/webhooks", None, 200),
+        (
+            post.clone(),
+            "/apps/{app}/webhooks",
+            Some(json!({ "url": "https://10.0.0.1/in", "include": ["api:app"], "level": "notify" })),
+            422,
+        ),
+        (get.clone(), "/apps/{app}/webhooks/{webhook}", None, 404),
+        (patch.clone(), "/apps/{app}/webhooks/{webhook}", Some(json!({ "level": "sync" })), 404),
+        (delete.clone(), "/apps/{app}/webhooks/{webhook}", None, 404),
         (get.clone(), "/buildpacks/{buildpack}", None, 404),
         (get.clone(), "/client/v11/apps/{app}/transfers", None, 200),
         (get.clone(), "/client/v11/apps/{app}/transfers/{transfer}", None, 404),
@@ -130,6 +144,7 @@ pub fn matrix() -> Vec<(Method, &'static str, Option<Value>, u16)> {
         (post.clone(), "/filters/apps", Some(json!({ "in": { "id": [] } })), 200),
         (get.clone(), "/oauth/clients", None, 200),
         (get.clone(), "/oauth/sessions", None, 200),
+        (get.clone(), "/openapi.json", None, 200),
         (get.clone(), "/pipelines", None, 200),
         (post.clone(), "/pipelines", Some(json!({ "name": "tiendas" })), 201),
         (get.clone(), "/pipelines/{pipeline}", None, 404),
@@ -211,6 +226,9 @@ pub fn filled(path: &str, app: &str, owner: &Person, authorization: &str) -> Str
         ("{stack}", "siesta-12"),
         ("{token}", "bm90LWEtdG9rZW4tb2YtYW55Ym9keS1vbi10aGlzLXNlcnZlcg"),
         ("{type}", "web"),
+        ("{delivery}", "0198c0de-0000-7000-8000-000000000000"),
+        ("{event}", "0198c0de-0000-7000-8000-000000000000"),
+        ("{webhook}", "0198c0de-0000-7000-8000-000000000000"),
     ];
     values.iter().fold(path.to_owned(), |path, (name, value)| path.replace(name, value))
 }
@@ -256,7 +274,8 @@ async fn nobody_gets_at_what_is_not_theirs() {
         let guessed = server.call(Some(&"HRKU-guess".into()), method.clone(), &here, body.clone()).await;
         assert!(same(&anonymous, &stale) && same(&anonymous, &guessed), "{named}");
         let access = access(&method, path);
-        assert_eq!(anonymous.status, if access == Access::Capability { 404 } else { 401 }, "{named}");
+        let open = if path == "/openapi.json" { 200 } else { 404 };
+        assert_eq!(anonymous.status, if access == Access::Capability { open } else { 401 }, "{named}");
         let other = server.call(Some(&eve.token), method.clone(), &here, body.clone()).await;
         match access {
             Access::App => {

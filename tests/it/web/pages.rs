@@ -69,6 +69,23 @@ async fn the_language_is_the_accounts_then_the_cookies_then_the_browsers() {
 }
 
 #[tokio::test]
+async fn the_reference_shows_every_call_to_everybody_in_both_languages() {
+    let (server, _) = Server::claimed().await;
+    for (language, at) in [("en", 0), ("es", 1)] {
+        let page = server.get(&Visitor { language, ..Visitor::stranger() }, "/docs/api").await;
+        assert_eq!(page.status, StatusCode::OK);
+        for call in siesta::api::openapi::SECTIONS.iter().flat_map(|section| &section.calls) {
+            let name = format!("<code>{} {}</code>", call.method, call.path);
+            let id = format!("id=\"{}\"", call.operation_id());
+            assert!(page.text.contains(&name) && page.text.contains(&id), "{name}");
+            let words: String = call.summary[at].chars().take_while(|c| c.is_alphanumeric() || *c == ' ').collect();
+            assert!(page.text.contains(words.trim()), "{words}");
+        }
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_name_is_checked_while_typed_and_taken_by_creating() {
     let (server, ana) = Server::claimed().await;
     server.app(&ana, "tienda").await;
