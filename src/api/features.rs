@@ -32,7 +32,7 @@ fn shape(app: &App, feature: Feature, enabled_at: Option<Timestamp>) -> Value {
         "feedback_email": "",
         "id": id_of(feature),
         "name": feature.as_str(),
-        "state": "public",
+        "state": feature.state(),
         "updated_at": enabled_at.unwrap_or(app.created_at),
     })
 }

@@ -22,6 +22,7 @@ use crate::{
         app::App,
         crash, cycle,
         event::{EventKind, NewEvent},
+        feature::Feature,
         formation::{FormationRow, Quantity},
         quota,
         user::Actor,
@@ -151,6 +152,8 @@ pub(super) struct Supervisor {
     /// What shall run: the current release, or the one before it while that does not boot.
     pub(super) target: Option<Arc<Revision>>,
     pub(super) formation: Vec<FormationRow>,
+    /// A new release boots beside the old one.
+    pub(super) preboot: bool,
     pub(super) dynos: BTreeMap<DynoId, Dyno>,
     pub(super) slots: BTreeMap<DynoName, Slot>,
     pub(super) crashes: HashMap<DynoName, Crashes>,
@@ -196,6 +199,7 @@ impl Supervisor {
             setting: Setting::Held,
             target: None,
             formation: Vec::new(),
+            preboot: true,
             dynos: BTreeMap::new(),
             slots: BTreeMap::new(),
             crashes: HashMap::new(),
@@ -297,6 +301,8 @@ impl Supervisor {
         };
         self.app = app;
         self.formation = super::formation_of(reader, &self.app, self.target.as_ref().map(|target| &target.slug)).await?;
+        let features = reader.app_features(self.app.id).await?;
+        self.preboot = features.iter().any(|(name, _)| name == Feature::Preboot.as_str());
         self.load_pages().await
     }
 

@@ -211,7 +211,7 @@ impl Supervisor {
         let observed: Vec<Observed> = seen
             .map(|dyno| Observed { id: dyno.id, name: dyno.name.clone(), release: dyno.revision.release.id, up: dyno.up || dyno.adopted })
             .collect();
-        reconcile(&desired, &observed, self.has_room_for_both(&desired))
+        reconcile(&desired, &observed, self.preboot && self.has_room_for_both(&desired))
     }
 
     /// Whether the dynos of a new release may run beside the old ones until they serve. Starts that

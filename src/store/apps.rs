@@ -3,7 +3,7 @@
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 
 use crate::{
-    domain::{AppId, AppName, ReleaseId, Role, Timestamp, UserId, app::App},
+    domain::{AppId, AppName, ReleaseId, Role, Timestamp, UserId, app::App, feature::Feature},
     store::{Reader, StoreError, Writer, releases::ReleaseDraft},
 };
 
@@ -137,6 +137,11 @@ impl Writer {
         )
         .execute(&mut *tx)
         .await?;
+        // What it begins with.
+        let preboot = Feature::Preboot.as_str();
+        sqlx::query!("insert into app_features (app_id, name, enabled_at) values (?, ?, ?)", app.id, preboot, app.now)
+            .execute(&mut *tx)
+            .await?;
         Ok(Some(ReleaseDraft::new(tx, app.id)))
     }
 

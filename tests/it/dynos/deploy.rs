@@ -5,7 +5,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use siesta::{
     apps::AppError,
-    domain::{DynoState, Plan, ReleaseStatus, Version, event::EventKind},
+    domain::{DynoState, Plan, ReleaseStatus, Version, event::EventKind, feature::Feature},
     dynos::{AppPhase, DynoError, Refusal, Which},
     engine::fake::{Call, Latch, Script},
     releases::ReleaseError,
@@ -138,6 +138,33 @@ async fn a_release_serves_before_the_old_one_stops_and_an_open_request_is_let_fi
     drop(old);
     world.until_running(1).await;
     assert_eq!(world.engine.calls(Call::Kill), 0);
+}
+
+#[tokio::test]
+async fn without_preboot_the_old_dyno_stops_first_and_requests_wait_for_the_new_one() {
+    let world = Machine::new().serve().await;
+    let app = world.app("tienda").await;
+    world.apps.set_feature(app.id, Feature::Preboot, false).await.expect("a feature");
+    world.deploy(&app, "web: first").await.expect("v3");
+    let booted = Latch::new();
+    world.engine.on("second", Script::default().boots_when(&booted));
+    let deploy = world.deploy(&app, "web: second");
+    tokio::pin!(deploy);
+    let only_the_new = |engine: &siesta::engine::fake::FakeEngine| {
+        let running = engine.running();
+        running.len() == 1 && running[0].1.command.last().is_some_and(|command| command == "second")
+    };
+    tokio::select! {
+        _ = &mut deploy => panic!("it cannot be up"),
+        () = world.engine.until(only_the_new) => {}
+    }
+    let request = world.request("tienda");
+    tokio::pin!(request);
+    assert!(futures_util::poll!(&mut request).is_pending(), "nothing serves");
+    booted.open();
+    deploy.await.expect("v4");
+    assert_eq!(request.await.expect("held, then served").target().dyno.to_string(), "web.1");
+    world.apps.set_feature(app.id, Feature::Preboot, true).await.expect("a feature");
 }
 
 #[tokio::test]
