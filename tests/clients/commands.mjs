@@ -42,13 +42,11 @@ export const impossible = [
   ["ci", "Heroku CI is not offered. `Wait for CI` on the Deploy tab follows GitHub's checks."],
   ["notifications", "Asks a fixed host. Webhooks: `heroku webhooks:add`."],
   ["redis:info", "There is no Redis add-on."],
-  ["pipelines:promote", "Not finished: the promoted files belong to the user of the app they come from, so an app that writes into its own folder does not start. Deploy the same commit to both."],
   ["certs:add", "A certificate for all hosts is set by the operator (`SIESTA_TLS_CERT`, `SIESTA_TLS_KEY`). The server says so."],
   ...`run run:inside run:detached
     addons addons:create addons:info addons:destroy addons:upgrade addons:attach addons:detach addons:plans addons:services addons:docs addons:wait
     pg:info pg:wait pg:psql pg:ps pg:credentials:url pg:backups pg:backups:capture pg:backups:url pg:backups:schedule pg:backups:schedules pg:reset
-    auth:login auth:logout
-    webhooks webhooks:add webhooks:info webhooks:update webhooks:remove webhooks:deliveries webhooks:events`
+    auth:login auth:logout`
     .split(/\s+/)
     .map((name) => [name, LATER]),
 ];
@@ -296,6 +294,38 @@ export const commands = [
   },
   { name: "drains:remove", args: ["drains:remove", "https://127.0.0.1:9/logs", ...A], effectText: "and none", effect: async ({ api }) => equal((await api("/apps/tienda/log-drains")).json, []) },
   {
+    name: "webhooks:add",
+    args: ["webhooks:add", "-i", "api:app,api:release", "-l", "notify", "-u", "https://127.0.0.1:9/hook", "-s", "un-secreto", ...A],
+    says: [/Webhooks Signing Secret/, /un-secreto/],
+    effectText: "who is told, and the secret that signs",
+    effect: async (world) => {
+      const [hook] = (await world.api("/apps/tienda/webhooks")).json;
+      equal([hook.url, hook.include, hook.level], ["https://127.0.0.1:9/hook", ["api:app", "api:release"], "notify"]);
+      world.hook = hook.id;
+    },
+  },
+  { name: "webhooks", args: ["webhooks", ...A], says: /127\.0\.0\.1:9\/hook/, effectText: "lists them" },
+  { name: "webhooks:info", args: (world) => ["webhooks:info", world.hook, ...A], says: /api:release/, effectText: "one of them" },
+  {
+    name: "webhooks:update",
+    args: (world) => ["webhooks:update", world.hook, "-i", "api:app", "-l", "sync", "-u", "https://127.0.0.1:9/otro", ...A],
+    effectText: "another address",
+    effect: async (world) => equal((await world.api(`/apps/tienda/webhooks/${world.hook}`)).json.url, "https://127.0.0.1:9/otro"),
+  },
+  {
+    name: "webhooks:deliveries",
+    args: ["webhooks:deliveries", ...A],
+    says: /api:app[\s\S]*sync/,
+    effectText: "what was sent, and that it is tried again",
+    first: async ({ api }) => {
+      await api("/apps/tienda", { method: "PATCH", body: { maintenance: true } });
+      await api("/apps/tienda", { method: "PATCH", body: { maintenance: false } });
+      await eventually(async () => assert.ok((await api("/apps/tienda/webhook-deliveries")).json.some(({ status }) => status === "retrying")));
+    },
+  },
+  { name: "webhooks:events", args: ["webhooks:events", ...A], says: /app/, effectText: "what happened" },
+  { name: "webhooks:remove", args: (world) => ["webhooks:remove", world.hook, ...A], effectText: "and none", effect: async ({ api }) => equal((await api("/apps/tienda/webhooks")).json, []) },
+  {
     name: "features:enable",
     args: ["features:enable", "log-runtime-metrics", ...A],
     effectText: "switches one on",
@@ -331,6 +361,18 @@ export const commands = [
   },
   { name: "pipelines", args: ["pipelines"], says: /tiendas/, effectText: "lists it" },
   { name: "pipelines:info", args: ["pipelines:info", "tiendas"], says: [/tienda\b/, /tienda-prod/], effectText: "its apps and stages" },
+  {
+    name: "pipelines:promote",
+    args: ["pipelines:promote", ...A],
+    says: /Promotion successful/,
+    effectText: "the same code runs in the next stage, with its own config",
+    effect: async ({ api }) => {
+      const [newest] = (await api("/apps/tienda-prod/releases", { headers: { range: "version ..; order=desc,max=1" } })).json;
+      assert.match(newest.description, /^Promote tienda v\d+/);
+      equal([newest.status, (await api("/apps/tienda-prod/config-vars")).json], ["succeeded", {}]);
+      await api("/apps/tienda-prod/formation/web", { method: "PATCH", body: { quantity: 0 } });
+    },
+  },
   { name: "pipelines:update", args: ["pipelines:update", "--stage", "development", "--app", "tienda-prod"], effectText: "another stage", effect: async ({ api }) => equal((await api("/apps/tienda-prod/pipeline-couplings")).json.stage, "development") },
   { name: "pipelines:remove", args: ["pipelines:remove", "--app", "tienda-prod"], effectText: "one app less", effect: async ({ api }) => equal((await api("/apps/tienda-prod/pipeline-couplings")).status, 404) },
   { name: "pipelines:rename", args: ["pipelines:rename", "tiendas", "otras-tiendas"], effectText: "another name", effect: async ({ api }) => equal((await api("/pipelines/otras-tiendas")).status, 200) },
