@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::domain::one_off;
 
@@ -69,6 +69,10 @@ pub struct ServeOptions {
     /// The image of the PostgreSQL add-on; without it there is no such add-on.
     #[arg(long, env = "SIESTA_STACK_POSTGRES", default_value = "")]
     pub stack_postgres: String,
+    /// A PostgreSQL server of your own for the databases of add-ons, instead of the container this server
+    /// starts: postgres://siesta:PASSWORD@HOST:PORT, where `siesta` is a superuser.
+    #[arg(long, env = "SIESTA_POSTGRES_SERVER", hide_env_values = true)]
+    pub postgres_server: Option<SecretString>,
     /// Seconds without a connection until the database server sleeps.
     #[arg(long, env = "SIESTA_POSTGRES_IDLE_AFTER", default_value_t = 300.0)]
     pub postgres_idle_after: f64,
@@ -134,6 +138,36 @@ pub struct ServeOptions {
 pub struct Config {
     pub options: ServeOptions,
     pub limits: Limits,
+    /// What `--postgres-server` names.
+    pub postgres: Option<PostgresServer>,
+}
+
+/// A PostgreSQL server of the operator's; its superuser is called `siesta`.
+#[derive(Clone, Debug)]
+pub struct PostgresServer {
+    /// Host and port.
+    pub address: String,
+    pub password: SecretString,
+}
+
+impl PostgresServer {
+    /// Reads `postgres://siesta:PASSWORD@HOST:PORT`; what is wrong with it never repeats it.
+    fn parse(address: &SecretString) -> Result<PostgresServer, String> {
+        let wrong = || "--postgres-server must be an address such as postgres://siesta:PASSWORD@db.example.org:5432.".to_owned();
+        let rest = address.expose_secret().trim_end_matches('/');
+        let rest = rest.strip_prefix("postgres://").or_else(|| rest.strip_prefix("postgresql://")).ok_or_else(wrong)?;
+        let (who, place) = rest.split_once('@').ok_or_else(wrong)?;
+        let password = who.strip_prefix("siesta:").filter(|password| !password.is_empty()).ok_or_else(wrong)?;
+        let (host, port) = place.rsplit_once(':').unwrap_or((place, "5432"));
+        let is_host = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b));
+        if !is_host || port.parse::<u16>().is_err() {
+            return Err(wrong());
+        }
+        if !password.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.~".contains(&b)) {
+            return Err("The password in --postgres-server may hold letters, digits and - _ . ~ only.".to_owned());
+        }
+        Ok(PostgresServer { address: format!("{host}:{port}"), password: password.into() })
+    }
 }
 
 /// Limits that are not part of a plan.
@@ -267,7 +301,8 @@ impl Config {
         let waking_page_after = Duration::try_from_secs_f64(options.waking_page_after)
             .map_err(|_| "--waking-page-after is a number of seconds such as 5.".to_owned())?;
         let upload_bytes = u64::from(options.max_upload_mb) * 1024 * 1024;
-        Ok(Config { options, limits: Limits { waking_page_after, upload_bytes, ..Limits::default() } })
+        let postgres = options.postgres_server.as_ref().map(PostgresServer::parse).transpose()?;
+        Ok(Config { options, postgres, limits: Limits { waking_page_after, upload_bytes, ..Limits::default() } })
     }
 
     /// The same with the ports that were really bound (port 0 lets the kernel choose).
@@ -318,5 +353,23 @@ impl Config {
     /// Address of the dashboard, without a trailing slash.
     pub fn dashboard_url(&self) -> String {
         format!("{}://{}{}", self.scheme(), self.dashboard_host(), self.port_suffix())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_of_a_postgresql_server_names_host_superuser_and_password() {
+        let read = |text: &str| PostgresServer::parse(&text.into());
+        let good = read("postgres://siesta:s3cret-x@db.example.org:5433/").unwrap();
+        assert_eq!((good.address.as_str(), good.password.expose_secret()), ("db.example.org:5433", "s3cret-x"));
+        assert_eq!(read("postgresql://siesta:x@10.0.0.7").unwrap().address, "10.0.0.7:5432");
+        for bad in
+            ["db", "postgres://siesta@db", "postgres://postgres:geheim@db", "https://siesta:geheim@db", "postgres://siesta:geheim x@db"]
+        {
+            assert!(!read(bad).expect_err(bad).contains("geheim"), "it is not repeated");
+        }
     }
 }

@@ -41,3 +41,6 @@ pub const RESTORE_PLACES: &[&str] = &["restore.filled", "restore.swapped"];
 
 /// The places of an app's way into the bin, out of it, and into nothing.
 pub const BIN_PLACES: &[&str] = &["app.binned", "app.put_away", "app.restored", "app.purging"];
+
+/// The places of backups of everything: while a dump is made, and between a dump read in and its file's end.
+pub const WHOLE_PLACES: &[&str] = &["addon.dump_began", "addon.brought_back"];

@@ -6,7 +6,7 @@
 //! ```text
 //! 4  server admin                puts the parts together, the operator's socket
 //! 3  web  api  git_http  router  http  tls   the edges: pages, Platform API, git, data plane
-//! 2  apps repositories builder addons connections releases dynos hooks_out plans accounts  the owners of state
+//! 2  apps repositories builder addons connections releases dynos hooks_out plans accounts backup doctor  the owners of state
 //! 1  logs  slugs  store  engine  host  metrics  github  audit   what the owners stand on
 //! 0  domain clock scheduler config egress secrets fail_point   values in, values out
 //! ```
@@ -32,8 +32,10 @@ pub mod accounts;
 pub mod addons;
 pub mod admin;
 pub mod apps;
+pub mod backup;
 pub mod builder;
 pub mod connections;
+pub mod doctor;
 pub mod domains;
 pub mod dynos;
 pub mod hooks_out;

@@ -4,9 +4,11 @@ use std::{io::Read, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use secrecy::ExposeSecret as _;
 use siesta::{
-    admin::{AdminClient, DeployRequest, NewToken, NewUser, PlanCommand, Reset},
+    admin::{self, AdminClient, BackupRequest, DeployRequest, NewToken, NewUser, PlanCommand, Reset},
     config::{Config, ServeOptions},
+    doctor,
     server::{self, Server},
 };
 
@@ -73,6 +75,29 @@ enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// Write a backup of everything to a file, while the server runs.
+    Backup {
+        file: PathBuf,
+        /// Also the keys that open secrets, sealed under a passphrase read from standard input.
+        #[arg(long)]
+        with_keys: bool,
+        /// Also log lines and the output of builds.
+        #[arg(long)]
+        with_logs: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Bring a backup back into an empty data folder; a passphrase is read from standard input.
+    Restore {
+        file: PathBuf,
+        /// The old server's key file, for a backup without keys.
+        #[arg(long)]
+        key: Option<PathBuf>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Look at everything the server stands on: what is wrong and what to do. Exit code 1 when something is.
+    Doctor(Box<ServeOptions>),
     /// What git runs when somebody pushes; not for people.
     #[command(hide = true)]
     GitHook,
@@ -129,6 +154,9 @@ fn main() -> ExitCode {
     if matches!(command, Command::GitHook) {
         return siesta::git_http::hook::run();
     }
+    if let Command::Doctor(options) = command {
+        return examine(*options);
+    }
     match run(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -178,14 +206,44 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Deploy { app, version, folder, place } => {
             Ok(AdminClient::new(&place.data_dir).deploy(&folder, DeployRequest { app, version }).await?)
         }
-        // Ran without a runtime already.
-        Command::GitHook => Ok(()),
+        Command::Backup { file, with_keys, with_logs, place } => {
+            let passphrase = if with_keys { Some(admin::passphrase()?.expose_secret().to_owned()) } else { None };
+            let request = BackupRequest { logs: with_logs, passphrase };
+            let made = AdminClient::new(&place.data_dir).backup(&file, &request).await?;
+            println!("{}: {} apps and {} databases, read back and found sound.", file.display(), made.apps, made.databases);
+            Ok(())
+        }
+        Command::Restore { file, key, place } => {
+            println!("{}", admin::restore(&file, &place.data_dir, key.as_deref()).await?);
+            Ok(())
+        }
+        // Ran already.
+        Command::GitHook | Command::Doctor(_) => Ok(()),
         Command::Ca { place } => {
             print!(
                 "{}",
                 siesta::tls::ca_pem(&place.data_dir).context("There is no local CA yet; the server makes it at its first start.")?
             );
             Ok(())
+        }
+    }
+}
+
+/// `siesta doctor`: a failure to look is something wrong too.
+#[tokio::main]
+async fn examine(options: ServeOptions) -> ExitCode {
+    let found = match Config::new(options) {
+        Ok(config) => admin::examine(config).await.map_err(|error| error.to_string()),
+        Err(error) => Err(error),
+    };
+    match found {
+        Ok(found) => {
+            print!("{}", doctor::told(&found));
+            ExitCode::from(u8::from(doctor::is_sick(&found)))
+        }
+        Err(error) => {
+            eprintln!("siesta: {error}");
+            ExitCode::FAILURE
         }
     }
 }

@@ -2,6 +2,7 @@
 //! as associated data, a key id in the header, a key file 0600 (security.md SR20).
 
 use std::{
+    collections::BTreeSet,
     fmt,
     fs::File,
     io::{ErrorKind, Read as _, Write as _},
@@ -9,6 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use argon2::{Algorithm, Argon2, Params, Version};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chacha20poly1305::{
     KeyInit as _, XChaCha20Poly1305, XNonce,
@@ -23,6 +25,12 @@ const FORMAT: u8 = 1;
 const NONCE: usize = 24;
 const HEADER: usize = 1 + 4 + NONCE;
 
+/// First byte of what a passphrase seals: the format that follows (salt, nonce, ciphertext and tag).
+const PASSPHRASE_FORMAT: u8 = 1;
+const SALT: usize = 16;
+/// argon2id for passphrases: memory in KiB, passes, lanes. Once in a backup's life, so it may be slow.
+const STRETCH: (u32, u32, u32) = (64 * 1024, 3, 1);
+
 /// Why something sealed cannot be opened, or the key file not used.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
@@ -34,6 +42,8 @@ pub enum SecretError {
     UnknownKey,
     #[error("This was not sealed for this place, or it was changed.")]
     Forged,
+    #[error("The passphrase is wrong, or what it protects was changed.")]
+    Passphrase,
     #[error("The key file failed: {0}")]
     Io(#[from] std::io::Error),
 }
@@ -79,6 +89,11 @@ impl KeyRing {
         Ok(KeyRing { keys })
     }
 
+    /// The ids of its keys.
+    pub fn ids(&self) -> BTreeSet<u32> {
+        self.keys.iter().map(|(id, _)| *id).collect()
+    }
+
     /// Seals `plain` for the place named by `aad` (`config_sets|<app id>|<row id>`).
     pub fn seal(&self, aad: &str, plain: &SecretString) -> Vec<u8> {
         let (id, key) = self.keys.last().expect("a key ring is never empty");
@@ -109,6 +124,40 @@ impl KeyRing {
         let text = std::str::from_utf8(&plain).map_err(|_| SecretError::Forged)?;
         Ok(SecretString::from(text))
     }
+}
+
+/// Seals `plain` for whoever knows the passphrase, for the place named by `aad`.
+pub fn seal_with_passphrase(passphrase: &SecretString, aad: &str, plain: &[u8]) -> Vec<u8> {
+    let (salt, nonce) = (<[u8; SALT]>::generate(), XNonce::generate());
+    let key = stretched(passphrase, &salt);
+    let sealed = cipher(&key).encrypt(&nonce, Payload { msg: plain, aad: aad.as_bytes() });
+    let sealed = sealed.expect("what is in memory is far below the cipher's limit of 256 GiB");
+    [&[PASSPHRASE_FORMAT], &salt[..], &nonce[..], &sealed].concat()
+}
+
+/// Opens what `seal_with_passphrase` made.
+///
+/// # Errors
+/// When the passphrase is another one, or a byte was changed.
+pub fn open_with_passphrase(passphrase: &SecretString, aad: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SecretError> {
+    let (header, body) = sealed.split_at_checked(1 + SALT + NONCE).ok_or(SecretError::Passphrase)?;
+    if header[0] != PASSPHRASE_FORMAT {
+        return Err(SecretError::Passphrase);
+    }
+    let (salt, nonce) = header[1..].split_at(SALT);
+    let nonce = XNonce::try_from(nonce).expect("24 bytes were cut");
+    let opened = cipher(&stretched(passphrase, salt)).decrypt(&nonce, Payload { msg: body, aad: aad.as_bytes() });
+    opened.map(Zeroizing::new).map_err(|_| SecretError::Passphrase)
+}
+
+fn stretched(passphrase: &SecretString, salt: &[u8]) -> Zeroizing<[u8; 32]> {
+    let (memory, passes, lanes) = STRETCH;
+    let params = Params::new(memory, passes, lanes, None).expect("valid parameters");
+    let mut key = Zeroizing::new([0; 32]);
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+        .hash_password_into(passphrase.expose_secret().as_bytes(), salt, key.as_mut_slice())
+        .expect("a salt of 16 bytes and a key of 32 are in the bounds");
+    key
 }
 
 impl fmt::Debug for KeyRing {
@@ -248,6 +297,21 @@ mod tests {
             let path = key_file(&folder, text, 0o600);
             assert!(matches!(KeyRing::open_or_create(&path), Err(SecretError::KeyFileDamaged(_))), "{text:?}");
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn a_passphrase_opens_what_it_sealed_and_nothing_that_was_changed() {
+        let (right, wrong) = (SecretString::from("correct horse battery"), SecretString::from("correct horse batterx"));
+        let sealed = seal_with_passphrase(&right, "backup|keys", b"1 aaaa");
+        assert_eq!(open_with_passphrase(&right, "backup|keys", &sealed).unwrap().as_slice(), b"1 aaaa");
+        assert!(open_with_passphrase(&wrong, "backup|keys", &sealed).is_err());
+        assert!(open_with_passphrase(&right, "backup|other", &sealed).is_err());
+        for at in [0, 1, SALT + 1, sealed.len() - 1] {
+            let mut changed = sealed.clone();
+            changed[at] ^= 1;
+            assert!(open_with_passphrase(&right, "backup|keys", &changed).is_err(), "byte {at}");
+            assert!(open_with_passphrase(&right, "backup|keys", &sealed[..at]).is_err(), "cut at {at}");
         }
     }
 

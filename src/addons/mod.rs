@@ -4,7 +4,10 @@
 //! what is, and may be cut off and taken up again at any point (`work.rs`).
 
 mod backups;
+mod bring_back;
 mod door;
+mod dump;
+mod external;
 mod inspect;
 mod postgres;
 mod rows;
@@ -38,12 +41,15 @@ use postgres::Postgres;
 
 pub use crate::domain::addon::{Addon, Attachment};
 pub use backups::BackupError;
+pub use bring_back::FOLDER as RESTORE_FOLDER;
 pub use door::HOST as DATABASE_HOST;
 pub use inspect::{ANSWER_ROWS, Answer, AskError, Inspection};
 pub use rows::{Figures, Version};
 
 /// Names tried for an add-on or attachment that was given none.
 const GENERATED_NAMES: usize = 10;
+/// The service whose add-ons are databases of the server.
+pub const DATABASES: &str = "heroku-postgresql";
 /// How add-ons appear in an app's log: `app[heroku-postgres]`.
 const LOG_NAME: &str = "heroku-postgres";
 
@@ -76,6 +82,10 @@ pub enum AddonError {
     Sql(#[from] tokio_postgres::Error),
     #[error("The password of a database cannot be opened: the key file does not fit the database.")]
     Sealed,
+    #[error("The database could not be dumped: {0}")]
+    Dump(String),
+    #[error("The dump could not be restored, and the database is as it was: {0}")]
+    Load(String),
     #[error(transparent)]
     Release(#[from] ReleaseError),
     #[error(transparent)]

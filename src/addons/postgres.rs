@@ -17,7 +17,8 @@ use tokio::time::Instant;
 use tokio_postgres::{Client, NoTls};
 
 use crate::{
-    addons::{AddonError, AddonsParts, sql},
+    addons::{AddonError, AddonsParts, dump, external, sql},
+    config::PostgresServer,
     domain::Timestamp,
     engine::{
         Container, ContainerId, ContainerSpec, EngineError, ImageRef,
@@ -53,6 +54,8 @@ pub struct Postgres {
     last_used: AtomicI64,
     /// Roles that came in since they were counted last.
     touched: Mutex<BTreeSet<String>>,
+    /// The operator's server, where there is one: it has no container and does not sleep.
+    external: Option<PostgresServer>,
 }
 
 #[derive(Default)]
@@ -60,6 +63,8 @@ struct Known {
     id: Option<ContainerId>,
     /// The watcher's password in this life of ours; set at the first use.
     watcher: Option<SecretString>,
+    /// Our socket leads to the operator's server.
+    leads_out: bool,
 }
 
 /// Somebody is there: the server does not fall asleep while this lives.
@@ -75,8 +80,10 @@ impl Drop for Hold<'_> {
 impl Postgres {
     pub fn new(parts: AddonsParts) -> Postgres {
         let now = parts.clock.now().millis();
+        let external = parts.config.postgres.clone();
         Postgres {
             parts,
+            external,
             known: tokio::sync::Mutex::default(),
             held: AtomicUsize::new(0),
             last_used: AtomicI64::new(now),
@@ -148,13 +155,22 @@ impl Postgres {
     pub async fn ensure_up(&self) -> Result<(), AddonError> {
         let mut known = self.known.lock().await;
         let password = self.superuser_password().await?;
+        if let Some(external) = self.external.as_ref().filter(|_| !known.leads_out) {
+            external::lead_out(external, &self.socket_folder(), &self.parts.tasks)?;
+            known.leads_out = true;
+        }
         let admin = match self.connect((SUPERUSER, &password), "postgres").await {
             Ok(admin) => admin,
+            Err(error) if self.external.is_some() => {
+                tracing::error!(%error, "the PostgreSQL server of --postgres-server cannot be used");
+                return Err(AddonError::ServerDown);
+            }
             Err(_) => self.start(&mut known, &password).await?,
         };
         if known.watcher.is_none() {
             let watcher = secrets::random_token();
             sql::prepare_server(&admin, WATCHER, &watcher).await?;
+            dump::clear_all(&self.parts, self).await?;
             known.watcher = Some(watcher);
         }
         Ok(())
@@ -206,7 +222,7 @@ impl Postgres {
     pub async fn sleep_if_idle(&self, now: Timestamp) -> Result<bool, AddonError> {
         let idle_after = Duration::from_secs_f64(self.parts.config.options.postgres_idle_after.clamp(0.1, 31_536_000.0));
         let idle = now.since(Timestamp(self.last_used.load(Ordering::SeqCst)));
-        if self.held.load(Ordering::SeqCst) > 0 || idle < idle_after {
+        if self.external.is_some() || self.held.load(Ordering::SeqCst) > 0 || idle < idle_after {
             return Ok(false);
         }
         let mut known = self.known.lock().await;
@@ -275,6 +291,9 @@ impl Postgres {
 
     /// Made once and kept: the cluster in the data folder knows no other.
     async fn superuser_password(&self) -> Result<SecretString, AddonError> {
+        if let Some(external) = &self.external {
+            return Ok(external.password.clone());
+        }
         let place = superuser_place(NAME);
         if self.parts.reader.superuser_password(NAME).await?.is_none() {
             let sealed = self.parts.keys.seal(&place, &secrets::random_token());

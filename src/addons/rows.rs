@@ -62,7 +62,8 @@ impl Inner {
     async fn count_all(&self) -> Result<(), AddonError> {
         let now = self.parts.clock.now();
         let addons = self.parts.reader.addons().await?;
-        let ready = addons.into_iter().filter(|addon| addon.state == AddonState::Provisioned);
+        let waiting = self.waiting()?;
+        let ready = addons.into_iter().filter(|addon| addon.state == AddonState::Provisioned && !waiting.contains(&addon.database));
         let due: Vec<Addon> = ready.filter(|addon| self.is_due(addon, now)).collect();
         let lock_is_due = due.iter().any(|addon| grace_is_over(addon, now));
         if due.is_empty() || (!lock_is_due && !self.postgres.is_up().await) {

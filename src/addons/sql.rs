@@ -59,6 +59,39 @@ async fn role_exists(admin: &Client, role: &str) -> Result<bool, Error> {
     Ok(admin.query_opt("select 1 from pg_roles where rolname = $1", &[&role]).await?.is_some())
 }
 
+/// A role with a login that can do what `role` can in its database, and sees all rows of it.
+pub async fn create_member(admin: &Client, name: &str, password: &SecretString, role: &str) -> Result<(), Error> {
+    let (name, password, role) = (quoted(name), literal(password), quoted(role));
+    admin
+        .batch_execute(&format!(
+            "create role {name} with login nosuperuser nocreatedb nocreaterole noreplication bypassrls connection limit 4
+             password {password} in role {role}"
+        ))
+        .await
+}
+
+/// Roles of ours whose names begin so.
+pub async fn roles_beginning(admin: &Client, name: &str) -> Result<Vec<String>, Error> {
+    let rows = admin.query("select rolname::text from pg_roles where starts_with(rolname::text, $1)", &[&name]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// Databases in which a role owns something or has rights.
+pub async fn databases_with(admin: &Client, role: &str) -> Result<Vec<String>, Error> {
+    let sql = "select distinct d.datname::text from pg_shdepend s join pg_database d on d.oid = s.dbid
+               where s.refclassid = 'pg_authid'::regclass and s.refobjid = (select oid from pg_roles where rolname = $1)";
+    Ok(admin.query(sql, &[&role]).await?.iter().map(|row| row.get(0)).collect())
+}
+
+/// Drops what a role owns in this database, and its rights.
+pub async fn drop_owned(inside: &Client, role: &str) -> Result<(), Error> {
+    inside.batch_execute(&format!("drop owned by {} cascade", quoted(role))).await
+}
+
+pub async fn drop_role(admin: &Client, role: &str) -> Result<(), Error> {
+    admin.batch_execute(&format!("drop role if exists {}", quoted(role))).await
+}
+
 /// Makes role and database, or brings what is there into shape: every step may be taken twice.
 pub async fn create(admin: &Client, names: Names<'_>, password: &SecretString, plan: &AddonPlan, watcher: &str) -> Result<(), Error> {
     let (role, database, watcher) = (quoted(names.role), quoted(names.database), quoted(watcher));
@@ -275,7 +308,7 @@ pub async fn size(inside: &Client) -> Result<u64, Error> {
 /// Drops role and database for good.
 pub async fn drop_all(admin: &Client, names: Names<'_>) -> Result<(), Error> {
     drop_database(admin, names.database).await?;
-    admin.batch_execute(&format!("drop role if exists {}", quoted(names.role))).await
+    drop_role(admin, names.role).await
 }
 
 /// Whether anybody but these roles has a session.
@@ -374,7 +407,8 @@ fn leave_extension() -> String {
 }
 
 /// An event trigger of the superuser's: its owner alone can drop or disable it. Its function lies
-/// in the catalog, where nobody else can make, replace or drop anything.
+/// in the catalog, where nobody else can make, replace or drop anything. It belongs to an extension
+/// every database has, so that dumps, which users restore, leave it out.
 fn refusal(limit: u64) -> String {
     format!(
         "begin;

@@ -32,9 +32,13 @@ impl Addons {
         }
         let inner = &self.inner;
         let _working = inner.working.lock().await;
+        let waiting = match inner.bring_back_what_waits().await {
+            Ok(waiting) => waiting,
+            Err(error) => return tracing::error!(%error, "dumps of a backup could not be read in"),
+        };
         match inner.parts.reader.unsettled_addons().await {
             Ok(addons) => {
-                for addon in addons {
+                for addon in addons.into_iter().filter(|addon| !waiting.contains(&addon.database)) {
                     inner.try_to_settle(&addon, None).await;
                 }
             }
@@ -91,7 +95,7 @@ impl Inner {
         Ok(())
     }
 
-    async fn create_database(&self, addon: &Addon) -> Result<(), AddonError> {
+    pub(super) async fn create_database(&self, addon: &Addon) -> Result<(), AddonError> {
         self.postgres.ensure_up().await?;
         let password = self.password(addon).await?;
         let admin = self.postgres.admin("postgres").await?;
@@ -181,9 +185,10 @@ impl Inner {
     /// Who may come in: every role by the networks of the apps its add-on is attached to.
     pub(super) async fn open_door(&self) -> Result<(), AddonError> {
         let addons: BTreeMap<_, _> = self.parts.reader.addons().await?.into_iter().map(|addon| (addon.id, addon)).collect();
+        let waiting = self.waiting()?;
         let mut pairs: BTreeMap<AppId, Vec<(String, String)>> = BTreeMap::new();
         for attachment in self.parts.reader.attachments().await? {
-            if let Some(addon) = addons.get(&attachment.addon_id) {
+            if let Some(addon) = addons.get(&attachment.addon_id).filter(|addon| !waiting.contains(&addon.database)) {
                 let pair = (addon.role.clone(), addon.database.clone());
                 let known = pairs.entry(attachment.app_id).or_default();
                 if !known.contains(&pair) {

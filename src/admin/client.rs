@@ -20,6 +20,7 @@ use tokio::net::UnixStream;
 use super::{DeployRequest, LOCK, NewToken, NewUser, PlanCommand, SOCKET, Said};
 use crate::{
     accounts::Accounts,
+    backup::BackupError,
     clock::SystemClock,
     plans::{Overrides, Plans},
     secrets::KeyRing,
@@ -39,15 +40,17 @@ pub enum AdminError {
     Broken(String),
     #[error("The deploy failed; the reason stands above.")]
     DeployFailed,
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     #[error("{0}")]
     Io(#[from] std::io::Error),
 }
 
-type RequestBody = BoxBody<Bytes, std::io::Error>;
+pub(super) type RequestBody = BoxBody<Bytes, std::io::Error>;
 
 /// Speaks to the server of one data folder.
 pub struct AdminClient {
-    data_dir: PathBuf,
+    pub(super) data_dir: PathBuf,
 }
 
 impl AdminClient {
@@ -55,12 +58,16 @@ impl AdminClient {
         Self { data_dir: data_dir.to_owned() }
     }
 
-    async fn connect(&self) -> Option<UnixStream> {
+    pub(super) async fn connect(&self) -> Option<UnixStream> {
         UnixStream::connect(self.data_dir.join(SOCKET)).await.ok()
     }
 
     /// Sends one request over a fresh connection.
-    async fn send(&self, stream: UnixStream, request: Request<RequestBody>) -> Result<hyper::Response<hyper::body::Incoming>, AdminError> {
+    pub(super) async fn send(
+        &self,
+        stream: UnixStream,
+        request: Request<RequestBody>,
+    ) -> Result<hyper::Response<hyper::body::Incoming>, AdminError> {
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| AdminError::Broken(e.to_string()))?;
         crate::scheduler::Tasks::new().spawn(async move {

@@ -15,16 +15,19 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
 
-use super::PlanCommand;
+use super::{PlanCommand, backup, doctor};
 use crate::{
     accounts::{Accounts, User},
     apps::Apps,
     audit::{Audit, Change},
+    backup::Backup,
     builder::{BuildSource, Builder, OutputItem},
     config::Config,
+    doctor::Doctor,
     domain::{AppName, BuildStatus, Plan, user::Actor},
     dynos::Dynos,
     host::{Capacity, Host},
+    logs::drains::Drains,
     plans::Plans,
     scheduler::Tasks,
     store::Reader,
@@ -37,7 +40,10 @@ pub struct Door {
     pub reader: Reader,
     pub accounts: Accounts,
     pub apps: Apps,
+    pub backup: Backup,
     pub builder: Builder,
+    pub doctor: Doctor,
+    pub drains: Drains,
     pub dynos: Dynos,
     pub plans: Plans,
     pub host: Host,
@@ -89,7 +95,7 @@ fn say(said: impl Into<String>) -> Answer {
     Ok(Json(Said { said: said.into() }))
 }
 
-fn refuse(why: impl std::fmt::Display) -> (StatusCode, Json<Said>) {
+pub(super) fn refuse(why: impl std::fmt::Display) -> (StatusCode, Json<Said>) {
     (StatusCode::UNPROCESSABLE_ENTITY, Json(Said { said: why.to_string() }))
 }
 
@@ -109,6 +115,8 @@ pub fn serve(door: Door, path: &Path, tasks: &Tasks) -> std::io::Result<()> {
         .route("/tokens", post(create_token))
         .route("/claim-token", post(claim_token))
         .route("/plans", post(plans))
+        .route("/doctor", get(doctor::findings))
+        .route("/backup", post(backup::make))
         .route("/deploy", post(deploy).layer(DefaultBodyLimit::disable()))
         .with_state(door);
     tasks.spawn(async move {

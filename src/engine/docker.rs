@@ -26,10 +26,11 @@ use bollard::{
 use futures_util::{Stream, StreamExt, TryStreamExt, stream, stream::BoxStream};
 
 use super::{
-    Attachment, ByteStream, Container, ContainerId, ContainerSpec, Engine, EngineError, EngineInfo, EngineResult, Exit, ImageRef, Labels,
-    NetworkSpec, Output, TerminalSize, Usage,
+    Attachment, ByteStream, Complaints, Container, ContainerId, ContainerSpec, Engine, EngineError, EngineInfo, EngineResult, Exit,
+    ImageRef, Labels, NetworkSpec, Output, TerminalSize, Usage,
     spec::{self, LABEL_INSTANCE},
 };
+use attach::Outputs;
 use translate::Subject;
 
 /// Questions and small changes.
@@ -310,7 +311,15 @@ impl Engine for Docker {
     async fn attach(&self, id: ContainerId) -> EngineResult<Attachment> {
         let found = self.must_look(&id).await?;
         let terminal = found.config.and_then(|config| config.tty).unwrap_or(false);
-        attach::attach(&self.socket, &id, terminal).await
+        let outputs = if terminal { Outputs::Raw } else { Outputs::Together };
+        attach::attach(&self.socket, &id, outputs).await
+    }
+
+    async fn attach_apart(&self, id: ContainerId) -> EngineResult<(Attachment, Complaints)> {
+        self.must_look(&id).await?;
+        let complaints = Complaints::default();
+        let attachment = attach::attach(&self.socket, &id, Outputs::Apart(complaints.clone())).await?;
+        Ok((attachment, complaints))
     }
 
     async fn resize(&self, id: ContainerId, size: TerminalSize) -> EngineResult<()> {

@@ -43,8 +43,8 @@ use self::{
     life::{Cell, Phase, Signal},
 };
 use super::{
-    Attachment, ByteStream, Container, ContainerId, ContainerSpec, Engine, EngineError, EngineInfo, EngineResult, Exit, ImageRef, Labels,
-    NetworkSpec, Output, TerminalSize, Usage, isolation, spec,
+    Attachment, ByteStream, Complaints, Container, ContainerId, ContainerSpec, Engine, EngineError, EngineInfo, EngineResult, Exit,
+    ImageRef, Labels, NetworkSpec, Output, TerminalSize, Usage, isolation, spec,
 };
 
 pub use script::{Answer, Latch, Script};
@@ -358,6 +358,7 @@ impl Engine for FakeEngine {
             version: "0".to_owned(),
             api_version: "0".to_owned(),
             cgroup_version: 2,
+            cgroup_driver: "none, for it is a fake".to_owned(),
             swap: self.world().swap,
             cpus: 2,
             memory_bytes: 8 << 30,
@@ -524,6 +525,11 @@ impl Engine for FakeEngine {
     async fn attach(&self, id: ContainerId) -> EngineResult<Attachment> {
         self.enter(Call::Attach)?;
         Ok(self.known(&id)?.attach())
+    }
+
+    async fn attach_apart(&self, id: ContainerId) -> EngineResult<(Attachment, Complaints)> {
+        self.enter(Call::Attach)?;
+        Ok(self.known(&id)?.attach_apart())
     }
 
     async fn resize(&self, id: ContainerId, size: TerminalSize) -> EngineResult<()> {

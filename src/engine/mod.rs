@@ -9,7 +9,14 @@ pub mod fake;
 pub mod isolation;
 pub mod spec;
 
-use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, pin::Pin, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    path::PathBuf,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -61,6 +68,28 @@ pub struct Attachment {
     pub output: ByteStream,
 }
 
+/// The last of what a container wrote to its standard error: why it failed, in its own words.
+#[derive(Clone, Debug, Default)]
+pub struct Complaints(Arc<Mutex<Vec<u8>>>);
+
+impl Complaints {
+    /// Bytes that are kept.
+    const MOST: usize = 4096;
+
+    /// Adds to the end; the beginning is forgotten when it becomes too much.
+    pub(crate) fn add(&self, bytes: &[u8]) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.extend_from_slice(bytes);
+        let over = kept.len().saturating_sub(Self::MOST);
+        kept.drain(..over);
+    }
+
+    /// What was written so far, as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).trim().to_owned()
+    }
+}
+
 /// The size of a terminal, in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TerminalSize {
@@ -75,6 +104,8 @@ pub struct EngineInfo {
     pub version: String,
     pub api_version: String,
     pub cgroup_version: u8,
+    /// `systemd`, `cgroupfs`, or `none`.
+    pub cgroup_driver: String,
     pub swap: bool,
     pub cpus: u32,
     pub memory_bytes: i64,
@@ -183,6 +214,9 @@ pub trait Engine: Send + Sync + 'static {
     /// The standard streams of a container made with `Streams`: asked for before the start, so that
     /// nothing is missed.
     async fn attach(&self, id: ContainerId) -> EngineResult<Attachment>;
+    /// The same for a container without a terminal whose standard output is data: what it writes to
+    /// standard error is kept aside.
+    async fn attach_apart(&self, id: ContainerId) -> EngineResult<(Attachment, Complaints)>;
     /// Sets the size of a running container's terminal; one that has ended or has none is fine.
     async fn resize(&self, id: ContainerId, size: TerminalSize) -> EngineResult<()>;
     /// SIGHUP: its client is gone. Gone or stopped is fine.

@@ -335,6 +335,7 @@ impl From<AddonError> for Fault {
             | AddonError::BadName
             | AddonError::AttachmentName(_) => Fault::invalid(message),
             AddonError::Busy(_) => Fault::conflict(message),
+            AddonError::Dump(_) | AddonError::Load(_) => Fault::invalid(message),
             AddonError::Sql(error) => Fault::internal(&error),
             AddonError::Sealed => Fault::internal(&error),
             AddonError::Release(error) => error.into(),

@@ -68,6 +68,12 @@ impl LogFile {
         Ok(LogFile { writer, reader })
     }
 
+    /// Writes a whole copy, as it is at one moment.
+    pub(super) async fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
+        sqlx::query("vacuum into ?").bind(path.display().to_string()).execute(&self.reader).await?;
+        Ok(())
+    }
+
     /// The last number each app used.
     pub(super) async fn numbers(&self) -> Result<HashMap<AppId, u64>, StoreError> {
         let rows = sqlx::query!(r#"select app_id as "app: AppId", last from log_numbers"#).fetch_all(&self.reader).await?;

@@ -205,6 +205,12 @@ impl Logs {
         self.inner.file.forget(app).await
     }
 
+    /// Writes a whole copy of the lines' file, with what waited.
+    pub async fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
+        self.flush().await;
+        self.inner.file.copy_to(path).await
+    }
+
     /// Writes out what waits; for the stop and for tests.
     pub async fn flush(&self) {
         self.inner.write().await;

@@ -19,10 +19,12 @@ use crate::{
     api::{self, Announcer, Api, ApiParts},
     apps::{Apps, AppsParts},
     audit::Audit,
+    backup::{Backup, BackupParts},
     builder::{Builder, BuilderParts},
     clock::Clock,
     config::Config,
     connections::{Connections, ConnectionsParts},
+    doctor::{Doctor, Running},
     domains::{Domains, DomainsParts},
     dynos::{Dynos, DynosParts},
     egress::Egress,
@@ -76,12 +78,14 @@ pub struct Owners {
     pub repositories: Repositories,
     pub addons: Addons,
     pub apps: Apps,
+    pub backup: Backup,
     pub domains: Domains,
     pub pipelines: Pipelines,
     pub builder: Builder,
     pub releases: Releases,
     pub dynos: Dynos,
     pub egress: Egress,
+    pub engine: Arc<dyn Engine>,
     pub logs: Logs,
     pub drains: Drains,
     pub webhooks: Webhooks,
@@ -199,7 +203,7 @@ impl Owners {
             tasks: tasks.clone(),
             reader: reader.clone(),
             writer: writer.clone(),
-            engine,
+            engine: engine.clone(),
             logs: logs.clone(),
             slugs: slugs.clone(),
             releases: releases.clone(),
@@ -210,6 +214,16 @@ impl Owners {
             root: config.options.data_dir.clone(),
         });
         let accounts = Accounts::new(reader.clone(), writer.clone(), clock.clone(), keys.clone());
+        let backup = Backup::new(BackupParts {
+            clock: clock.clone(),
+            tasks: tasks.clone(),
+            reader: reader.clone(),
+            addons: addons.clone(),
+            logs: logs.clone(),
+            keys: keys.clone(),
+            host: host.clone(),
+            root: config.options.data_dir.clone(),
+        });
         let domains = Domains::new(DomainsParts {
             config: config.clone(),
             clock: clock.clone(),
@@ -259,12 +273,14 @@ impl Owners {
             repositories,
             addons,
             apps,
+            backup,
             domains,
             pipelines,
             builder,
             releases,
             dynos,
             egress,
+            engine,
             logs,
             drains,
             slugs,
@@ -280,7 +296,7 @@ impl Owners {
     }
 
     /// In this order: drains miss no line of what follows, plans are known before a dyno is judged by
-    /// one, dynos are adopted before anything could start one, releases that were cut off
+    /// one, databases of a backup are whole before an app could look into them, dynos are adopted before anything could start one, releases that were cut off
     /// are brought to an end before builds could make new ones.
     ///
     /// # Errors
@@ -289,6 +305,7 @@ impl Owners {
         self.drains.start().await?;
         self.webhooks.start().await?;
         self.plans.load().await?;
+        self.addons.bring_back().await?;
         self.dynos.start().await?;
         self.releases.start().await?;
         self.builder.start().await?;
@@ -437,6 +454,17 @@ impl Owners {
         Platform::new(service, &self.tasks)
     }
 
+    /// Looks at what this server stands on.
+    pub fn doctor(&self) -> Doctor {
+        Doctor {
+            config: self.config.clone(),
+            clock: self.clock.clone(),
+            engine: self.engine.clone(),
+            state: Some(Ok(self.reader.clone())),
+            running: Some(Running::default()),
+        }
+    }
+
     /// Serves the operator's socket in the data folder.
     ///
     /// # Errors
@@ -447,8 +475,11 @@ impl Owners {
             reader: self.reader.clone(),
             accounts: self.accounts.clone(),
             apps: self.apps.clone(),
+            backup: self.backup.clone(),
             dynos: self.dynos.clone(),
             builder: self.builder.clone(),
+            doctor: self.doctor(),
+            drains: self.drains.clone(),
             plans: self.plans.clone(),
             host: self.host.clone(),
             audit: self.audit.clone(),

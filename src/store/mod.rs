@@ -45,4 +45,4 @@ pub mod users;
 pub mod webhooks;
 
 pub(crate) use open::one_writer;
-pub use open::{Reader, StoreError, Writer, open};
+pub use open::{Reader, StoreError, Writer, look, open};

@@ -61,6 +61,31 @@ pub struct Reader {
     pub(crate) pool: SqlitePool,
 }
 
+impl Reader {
+    /// Writes a whole copy of the database, as it is at one moment, while others read and write. A
+    /// file that is there already is refused.
+    pub async fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
+        sqlx::query("vacuum into ?").bind(path.display().to_string()).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Reads a copy made by `copy_to`.
+    pub async fn of_copy(path: &Path) -> Result<Reader, StoreError> {
+        let options = SqliteConnectOptions::new().filename(path).read_only(true).immutable(true);
+        Ok(Reader { pool: SqlitePoolOptions::new().max_connections(1).connect_with(options).await? })
+    }
+
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// What SQLite finds wrong with the database; None when it is sound.
+    pub async fn damage(&self) -> Result<Option<String>, StoreError> {
+        let found: String = sqlx::query_scalar("pragma quick_check(1)").fetch_one(&self.pool).await?;
+        Ok((found != "ok").then_some(found))
+    }
+}
+
 /// The one writer. Cheap to clone; all clones share one connection.
 #[derive(Clone, Debug)]
 pub struct Writer {
@@ -71,6 +96,11 @@ impl Writer {
     /// Begins a transaction that holds the write lock from its first moment.
     pub async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
         Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// Ends its connection. Closed last, it leaves the database in one file.
+    pub async fn close(&self) {
+        self.pool.close().await;
     }
 
     /// The pool of one connection, for single statements.
@@ -96,6 +126,21 @@ pub(crate) fn one_writer() -> SqlitePoolOptions {
         let whole = whole(connection);
         Box::pin(async move { Ok(whole) })
     })
+}
+
+/// Reads an existing database as it is: nothing is made, migrated or copied.
+///
+/// # Errors
+/// When it is no database, or was made by a newer program.
+pub async fn look(path: &Path) -> Result<Reader, StoreError> {
+    let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(Duration::from_secs(5));
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+    let applied = applied_versions(&mut *pool.acquire().await?).await?;
+    let newest = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+    match applied.last() {
+        Some(found) if *found > newest => Err(StoreError::Newer { path: path.to_owned(), found: *found, known: newest }),
+        _ => Ok(Reader { pool }),
+    }
 }
 
 async fn open_with(path: &Path, migrator: &Migrator) -> Result<(Reader, Writer), StoreError> {
@@ -192,8 +237,8 @@ mod tests {
     }
 
     async fn close(reader: Reader, writer: Writer) {
-        reader.pool.close().await;
-        writer.pool.close().await;
+        reader.close().await;
+        writer.close().await;
     }
 
     async fn kept(reader: &Reader) -> Option<String> {

@@ -1,5 +1,7 @@
 //! The table `settings`: one row a key.
 
+use std::collections::BTreeSet;
+
 use sqlx::SqliteConnection;
 
 use crate::{
@@ -15,6 +17,22 @@ impl Reader {
     /// Whether an administrator was ever made.
     pub async fn is_claimed(&self) -> Result<bool, StoreError> {
         Ok(self.setting("claimed_at").await?.is_some())
+    }
+
+    /// The ids of the keys that something in the state is sealed with (the four bytes after the format).
+    pub async fn sealing_keys(&self) -> Result<BTreeSet<u32>, StoreError> {
+        let heads = sqlx::query_scalar!(
+            r#"select distinct substr(sealed, 2, 4) as "head!: Vec<u8>" from
+               (select sealed from config_sets union all select sealed_password from addons union all select sealed from log_drains
+                union all select sealed_password from database_servers)"#
+        );
+        let heads = heads.fetch_all(&self.pool).await?;
+        Ok(heads.into_iter().filter_map(|head| head.try_into().ok().map(u32::from_be_bytes)).collect())
+    }
+
+    /// When something was written down last.
+    pub async fn newest_event(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(sqlx::query_scalar!(r#"select max(at) as "at?: Timestamp" from events"#).fetch_one(&self.pool).await?)
     }
 
     /// Who may make an account; closed until somebody says otherwise.
@@ -38,6 +56,12 @@ impl Writer {
         let id = sqlx::query_scalar!("select value from settings where key = 'instance_id'").fetch_one(&mut *tx).await?;
         tx.commit().await?;
         Ok(id)
+    }
+
+    /// Forgets the id: the next call of `instance_id` makes another one.
+    pub async fn forget_instance_id(&self) -> Result<(), StoreError> {
+        sqlx::query!("delete from settings where key = 'instance_id'").execute(self.pool()).await?;
+        Ok(())
     }
 
     pub async fn set_sign_up_mode(&self, mode: SignUp) -> Result<(), StoreError> {

@@ -117,6 +117,19 @@ impl Reader {
         Ok(rows.into_iter().flat_map(|row| [Some(row.code_file), row.deps_file]).flatten().collect())
     }
 
+    /// Every slug there is.
+    pub async fn slugs(&self) -> Result<Vec<Slug>, StoreError> {
+        let rows = sqlx::query_as!(
+            Row,
+            r#"select id as "id: SlugId", app_id as "app_id: AppId", commit_sha, code_file, deps_file, deps_key, stack, language,
+                      runtime, process_types, size, created_at as "created_at: Timestamp"
+               from slugs"#
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(Slug::from).collect())
+    }
+
     /// Every archive any other app's slugs name: equal files are stored once.
     pub async fn files_of_others(&self, app: AppId) -> Result<std::collections::BTreeSet<String>, StoreError> {
         let rows = sqlx::query!("select code_file, deps_file from slugs where app_id <> ?", app).fetch_all(&self.pool).await?;

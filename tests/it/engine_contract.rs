@@ -513,6 +513,26 @@ pub mod cases {
         assert_eq!(bench.engine.wait(id).await.unwrap(), exit(0));
     }
 
+    pub async fn what_a_container_complains_of_stands_apart_from_its_data(bench: Bench) {
+        let shell = "echo broken >&2; echo first; cat";
+        bench.teach(shell, Script::default().says_err("broken").says("first").echoes());
+        let spec = bench.spec_with(shell, |input| one_off_spec(input, Some(Streams::Pipes)));
+        let id = bench.engine.create(spec).await.unwrap();
+        let (Attachment { mut input, mut output }, complaints) = bench.engine.attach_apart(id.clone()).await.unwrap();
+        bench.engine.start(id.clone()).await.unwrap();
+        let mut heard = Vec::new();
+        while !heard.ends_with(b"first\n") {
+            heard.extend_from_slice(&output.next().await.unwrap().unwrap());
+        }
+        input.write_all(b"data").await.unwrap();
+        input.shutdown().await.unwrap();
+        while let Some(bytes) = output.next().await {
+            heard.extend_from_slice(&bytes.unwrap());
+        }
+        assert_eq!(String::from_utf8_lossy(&heard), "first\ndata");
+        assert_eq!((bench.engine.wait(id).await.unwrap(), complaints.text().as_str()), (exit(0), "broken"));
+    }
+
     pub async fn a_container_whose_client_is_gone_is_hung_up(bench: Bench) {
         let shell = "echo up; sleep 1000";
         bench.teach(shell, Script::default().says("up"));
@@ -597,6 +617,7 @@ macro_rules! contract_suite {
             a_container_with_variables_never_becomes_an_image,
             memory_is_named_as_the_cause,
             a_client_s_pipes_carry_bytes_both_ways_to_the_end_of_the_input,
+            what_a_container_complains_of_stands_apart_from_its_data,
             a_container_whose_client_is_gone_is_hung_up,
             its_address_answers_while_it_runs,
             usage_is_told_of_all_that_run,

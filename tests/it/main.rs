@@ -5,8 +5,10 @@
 
 mod api;
 mod architecture;
+mod backup;
 mod builds;
 mod docker;
+mod doctor;
 mod drains;
 mod dynos;
 mod engine_contract;

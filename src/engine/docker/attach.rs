@@ -17,18 +17,35 @@ use tokio::{
 };
 
 use super::{QUICK, Subject, translate};
-use crate::engine::{Attachment, ByteStream, ContainerId, EngineError, EngineResult};
+use crate::engine::{Attachment, ByteStream, Complaints, ContainerId, EngineError, EngineResult};
 
 /// The most that is read in one go.
 const CHUNK: usize = 32 * 1024;
 /// The head of a frame: stream, three zeros, length.
 const HEAD: usize = 8;
 
+/// The number of standard error in a frame's head.
+const STDERR: u8 = 2;
+
+/// How the two outputs of a container come.
+pub(super) enum Outputs {
+    /// A terminal: one stream without frames.
+    Raw,
+    /// Both as one stream.
+    Together,
+    /// Standard output alone; the other one is collected here.
+    Apart(Complaints),
+}
+
 /// Connects to input and output of a container that was created.
-pub(super) async fn attach(socket: &Path, id: &ContainerId, terminal: bool) -> EngineResult<Attachment> {
+pub(super) async fn attach(socket: &Path, id: &ContainerId, outputs: Outputs) -> EngineResult<Attachment> {
     let stream = tokio::time::timeout(QUICK, upgraded(socket, id)).await.map_err(|_| EngineError::TimedOut("attach"))??;
     let (output, input) = tokio::io::split(TokioIo::new(stream));
-    let output = if terminal { raw(output) } else { unframed(output) };
+    let output = match outputs {
+        Outputs::Raw => raw(output),
+        Outputs::Together => unframed(output, None),
+        Outputs::Apart(complaints) => unframed(output, Some(complaints)),
+    };
     Ok(Attachment { input: Box::pin(input), output })
 }
 
@@ -78,12 +95,17 @@ fn raw(output: impl AsyncRead + Send + Unpin + 'static) -> ByteStream {
     .boxed()
 }
 
-/// Both outputs of a container without a terminal, without the frames they come in.
-fn unframed(output: impl AsyncRead + Send + Unpin + 'static) -> ByteStream {
-    stream::try_unfold((raw(output), Bytes::new(), Frames::default()), |(mut source, mut rest, mut frames)| async move {
+/// Both outputs of a container without a terminal, without the frames they come in; standard error
+/// goes to `aside` where there is one.
+fn unframed(output: impl AsyncRead + Send + Unpin + 'static, aside: Option<Complaints>) -> ByteStream {
+    let start = (raw(output), Bytes::new(), Frames::default(), aside);
+    stream::try_unfold(start, |(mut source, mut rest, mut frames, aside)| async move {
         loop {
-            if let Some(payload) = frames.next(&mut rest) {
-                return Ok(Some((payload, (source, rest, frames))));
+            while let Some((stream, payload)) = frames.next(&mut rest) {
+                match &aside {
+                    Some(aside) if stream == STDERR => aside.add(&payload),
+                    _ => return Ok(Some((payload, (source, rest, frames, aside)))),
+                }
             }
             match source.next().await {
                 Some(chunk) => rest = chunk?,
@@ -99,6 +121,7 @@ fn unframed(output: impl AsyncRead + Send + Unpin + 'static) -> ByteStream {
 #[derive(Default)]
 struct Frames {
     head: Vec<u8>,
+    stream: u8,
     payload: usize,
 }
 
@@ -107,20 +130,19 @@ impl Frames {
         self.head.is_empty() && self.payload == 0
     }
 
-    /// The next piece of payload; None when `rest` is used up.
-    fn next(&mut self, rest: &mut Bytes) -> Option<Bytes> {
+    /// The next piece of payload and whose it is; None when `rest` is used up.
+    fn next(&mut self, rest: &mut Bytes) -> Option<(u8, Bytes)> {
         while !rest.is_empty() {
             if self.payload > 0 {
                 let piece = rest.split_to(self.payload.min(rest.len()));
                 self.payload -= piece.len();
-                return Some(piece);
+                return Some((self.stream, piece));
             }
             let missing = (HEAD - self.head.len()).min(rest.len());
             self.head.extend_from_slice(&rest[..missing]);
             rest.advance(missing);
-            if let [.., a, b, c, d] = self.head[..]
-                && self.head.len() == HEAD
-            {
+            if let [stream, _, _, _, a, b, c, d] = self.head[..] {
+                self.stream = stream;
                 self.payload = u32::from_be_bytes([a, b, c, d]) as usize;
                 self.head.clear();
             }
@@ -144,8 +166,19 @@ mod tests {
         let bytes: Vec<u8> = [frame(1, "one "), frame(2, ""), frame(2, "two "), frame(1, "three")].concat();
         for cut in 1..bytes.len() {
             let source = in_pieces(&bytes, cut);
-            let pieces: Vec<Bytes> = unframed(source).try_collect().await.unwrap();
+            let pieces: Vec<Bytes> = unframed(source, None).try_collect().await.unwrap();
             assert_eq!(pieces.concat(), b"one two three", "cut every {cut} bytes");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_stands_apart_is_the_end_of_standard_error() {
+        let bytes: Vec<u8> = [frame(2, &"x".repeat(9_000)), frame(1, "data "), frame(2, "why"), frame(1, "more")].concat();
+        for cut in [1, 7, 100, 20_000] {
+            let complaints = Complaints::default();
+            let pieces: Vec<Bytes> = unframed(in_pieces(&bytes, cut), Some(complaints.clone())).try_collect().await.unwrap();
+            assert_eq!(pieces.concat(), b"data more", "cut every {cut} bytes");
+            assert!(complaints.text().ends_with("xwhy") && complaints.text().len() == Complaints::MOST);
         }
     }
 
@@ -153,7 +186,7 @@ mod tests {
     async fn a_stream_that_breaks_off_inside_a_frame_is_an_error() {
         let bytes = frame(1, "one");
         for length in 1..bytes.len() {
-            let pieces: Result<Vec<Bytes>, _> = unframed(in_pieces(&bytes[..length], 100)).try_collect().await;
+            let pieces: Result<Vec<Bytes>, _> = unframed(in_pieces(&bytes[..length], 100), None).try_collect().await;
             assert!(pieces.is_err(), "{length} bytes");
         }
     }

@@ -31,6 +31,7 @@ pub(super) fn engine_info(version: &SystemVersion, info: &SystemInfo, host_has_s
         version: version.version.clone().unwrap_or_default(),
         api_version: version.api_version.clone().unwrap_or_default(),
         cgroup_version: if info.cgroup_version == Some(SystemInfoCgroupVersionEnum::_2) { 2 } else { 1 },
+        cgroup_driver: info.cgroup_driver.map_or("none".to_owned(), |driver| driver.to_string()),
         swap: host_has_swap && accounted,
         cpus: info.ncpu.and_then(|cpus| u32::try_from(cpus).ok()).unwrap_or(1),
         memory_bytes: info.mem_total.unwrap_or(0),

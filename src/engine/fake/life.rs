@@ -24,8 +24,8 @@ use tokio::{
 use tokio_util::io::ReaderStream;
 
 use super::{
-    Attachment, ContainerId, ContainerSpec, EngineError, EngineResult, Exit, FakeEngine, Files, Output, Script, TerminalSize, Usage,
-    script::Moment,
+    Attachment, Complaints, ContainerId, ContainerSpec, EngineError, EngineResult, Exit, FakeEngine, Files, Output, Script, TerminalSize,
+    Usage, script::Moment,
 };
 
 /// Where a container stands.
@@ -67,6 +67,8 @@ pub(super) struct Cell {
     removed: AtomicBool,
     /// The container's ends of its streams, until its start takes them.
     streams: Mutex<Option<DuplexStream>>,
+    /// Where standard error goes when its client wants it apart.
+    aside: Mutex<Option<Complaints>>,
     size: Mutex<Option<TerminalSize>>,
 }
 
@@ -88,6 +90,7 @@ impl Cell {
             answered: AtomicU64::new(0),
             removed: AtomicBool::new(false),
             streams: Mutex::default(),
+            aside: Mutex::default(),
             size: Mutex::default(),
         }
     }
@@ -155,6 +158,12 @@ impl Cell {
         *locked(&self.streams) = Some(inside);
         let (output, input) = tokio::io::split(client);
         Attachment { input: Box::pin(input), output: ReaderStream::new(output).boxed() }
+    }
+
+    pub(super) fn attach_apart(&self) -> (Attachment, Complaints) {
+        let complaints = Complaints::default();
+        *locked(&self.aside) = Some(complaints.clone());
+        (self.attach(), complaints)
     }
 
     pub(super) fn resize(&self, size: TerminalSize) {
@@ -237,6 +246,11 @@ async fn say(cell: Arc<Cell>, output: Arc<tokio::sync::Mutex<WriteHalf<DuplexStr
     while let Some(line) = cell.line(next).await {
         next += 1;
         let bytes = [&line.bytes[..], b"\n"].concat();
+        let aside = locked(&cell.aside).clone().filter(|_| line.stderr);
+        if let Some(aside) = aside {
+            aside.add(&bytes);
+            continue;
+        }
         if output.lock().await.write_all(&bytes).await.is_err() {
             return;
         }

@@ -124,6 +124,16 @@ impl Drains {
         rows.into_iter().map(|row| self.opened(row)).collect()
     }
 
+    /// Drains that do not deliver at the moment: the app and why.
+    ///
+    /// # Errors
+    /// When the database fails, or an address cannot be unsealed.
+    pub async fn troubles(&self) -> Result<Vec<(AppId, String)>, DrainError> {
+        let rows = self.inner.parts.reader.drains().await?;
+        let drains = rows.into_iter().map(|row| self.opened(row)).collect::<Result<Vec<_>, _>>()?;
+        Ok(drains.into_iter().filter_map(|drain| Some((drain.app, drain.trouble?))).collect())
+    }
+
     /// One drain of an app by its id, its token or its address.
     ///
     /// # Errors

@@ -1,10 +1,10 @@
 //! The main job, end to end: the example shop is built, answers, sleeps and wakes; `isolation` proves its cap.
 
-use std::time::Duration;
+use std::{os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 
-use siesta::engine::Engine;
+use siesta::engine::{Engine, spec::LABEL_ADDON};
 
-use crate::support::served::{Served, remove_leftovers};
+use crate::support::served::{Served, remove_all, remove_leftovers};
 
 const LONG: Duration = Duration::from_secs(120);
 
@@ -73,6 +73,11 @@ async fn the_shop_takes_orders_and_with_postgres_keeps_them_through_everything()
     served.until(LONG, releases, |(count, settled)| *count > attached + 1 && *settled).await;
     assert_eq!(names(&served, &["/pedidos/1", "/pedidos/2"]).await, ["Ana", "Luis"], "a rollback to before the database keeps its address");
 
+    served.cli(&["plan", "set", "free", "--idle-minutes", "0.05"], "").expect("a plan");
+    served.until(LONG, async || states(&served, &token).await, |states| states.iter().any(|state| state == "idle")).await;
+    served.cli(&["plan", "set", "free", "--idle-minutes", "30"], "").expect("a plan");
+    assert_eq!(names(&served, &["/pedidos/1", "/pedidos/2"]).await, ["Ana", "Luis"], "after a sleep");
+
     served.kill();
     served.run();
     assert_eq!(names(&served, &["/pedidos/1", "/pedidos/2"]).await, ["Ana", "Luis"], "after a kill of the server");
@@ -89,6 +94,58 @@ async fn the_shop_takes_orders_and_with_postgres_keeps_them_through_everything()
         ["Ana", "Luis", "Marta"],
         "after a kill of the database server"
     );
+    on_another_machine(&mut served, &token).await;
+    assert_eq!(names(&served, &["/pedidos/1", "/pedidos/2", &third]).await, ["Ana", "Luis", "Marta"], "on another machine");
+    let fourth = order(&served, "Julia").await;
+    assert_eq!(names(&served, &[&fourth]).await, ["Julia"]);
+}
+
+/// Moves everything by a backup: killed while it is made and while it is read in, and whole in the end.
+async fn on_another_machine(served: &mut Served, token: &str) {
+    const PASSPHRASE: &str = "una frase bastante larga\n";
+    let place = tempfile::tempdir().expect("a folder");
+    let (file, cut) = (place.path().join("siesta.backup"), place.path().join("cut.backup"));
+    let text = |path: &Path| path.to_str().expect("a path in UTF-8").to_owned();
+    let path = text(&file);
+    let backup = ["backup", &path, "--with-keys"];
+    let state = async |served: &Served| {
+        let mut state = Vec::new();
+        for part in ["", "/releases", "/config-vars", "/formation", "/domains", "/addons"] {
+            state.push(served.get(&format!("/apps/tiendavideojuegos{part}"), token).await);
+        }
+        state
+    };
+    served.kill();
+    served.set("SIESTA_FAIL_POINT", Some("addon.dump_began"));
+    served.run();
+    served.cli(&backup, PASSPHRASE).expect_err("the server was killed in the middle");
+    served.wait_for_end().await;
+    assert_eq!(std::fs::read_dir(place.path()).expect("a folder").count(), 0, "no half a backup");
+    served.set("SIESTA_FAIL_POINT", None);
+    served.run();
+    let said = served.cli(&backup, PASSPHRASE).unwrap_or_else(|error| panic!("{error}\n{}", served.server_log()));
+    assert!(said.ends_with("1 apps and 1 databases, read back and found sound.\n"), "{said}");
+    let bytes = std::fs::read(&file).expect("the backup");
+    assert_eq!(std::fs::metadata(&file).expect("the backup").permissions().mode() & 0o777, 0o600);
+    std::fs::write(&cut, &bytes[..bytes.len() / 2]).expect("a file");
+    let (before, old) = (state(served).await, served.instance());
+    let tasks =
+        served.engine(&old).list().await.expect("a list").into_iter().filter_map(|container| container.labels.get(LABEL_ADDON).cloned());
+    assert_eq!(tasks.filter(|name| name.contains("task")).count(), 0, "nothing is left of the dump that was killed");
+
+    served.kill();
+    remove_all(&old).await;
+    served.data = tempfile::tempdir().expect("a data folder");
+    let refused = served.cli(&["restore", &text(&cut)], PASSPHRASE).expect_err("cut off");
+    assert!(refused.contains("The backup is cut off. Nothing was written"), "{refused}");
+    served.cli(&["restore", &path], PASSPHRASE).expect("brought back");
+    served.set("SIESTA_FAIL_POINT", Some("addon.brought_back"));
+    served.run_to_its_end();
+    assert!(served.server_log().contains("fail point addon.brought_back reached"), "{}", served.server_log());
+    served.set("SIESTA_FAIL_POINT", None);
+    served.run();
+    assert_ne!(served.instance(), old);
+    assert_eq!(state(served).await, before, "{}", served.server_log());
 }
 
 /// The state of the app's dynos, as `ps` would show them.

@@ -61,6 +61,18 @@ impl Served {
 
     /// Starts (again) on the same data folder.
     pub fn run(&mut self) {
+        let port = self.spawn();
+        self.port = port.unwrap_or_else(|| panic!("the server did not come up:\n{}", self.server_log()));
+    }
+
+    /// Starts a server that ends before it is up (a fail point).
+    pub fn run_to_its_end(&mut self) {
+        assert_eq!(self.spawn(), None, "the server came up:\n{}", self.server_log());
+        self.kill();
+    }
+
+    /// The port it says it listens on.
+    fn spawn(&mut self) -> Option<u16> {
         // With the usual limit of open files, which the server must lift by itself.
         let mut command = program("/bin/sh");
         command
@@ -83,8 +95,8 @@ impl Served {
             .find_map(|line| line.strip_prefix("Dashboard: ").and_then(|url| url.rsplit(':').next()?.trim_end_matches('/').parse().ok()));
         self.child = Some(child);
         self.client = client();
-        self.port = port.unwrap_or_else(|| panic!("the server did not come up:\n{}", self.server_log()));
         std::thread::spawn(move || lines.for_each(drop));
+        port
     }
 
     /// Sets a variable for the next `run`.
@@ -196,6 +208,18 @@ impl Served {
     }
 }
 
+/// Removes whatever a server has in the engine, as a machine that is gone would.
+pub async fn remove_all(instance: &str) {
+    let engine = Docker::connect(Path::new("/var/run/docker.sock"), instance).expect("Docker");
+    for container in engine.list().await.unwrap_or_default() {
+        let _ = engine.remove(container.id).await;
+    }
+    for image in engine.list_images().await.unwrap_or_default() {
+        let _ = engine.remove_image(image).await;
+    }
+    remove_leftovers(instance).await;
+}
+
 /// Removes the networks and cache volumes of a server, as `docker system prune --volumes` would.
 pub async fn remove_leftovers(instance: &str) {
     use bollard::query_parameters::{ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveVolumeOptionsBuilder};
@@ -223,16 +247,7 @@ impl Drop for Served {
         let data = instance.trim().to_owned();
         let clean = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(async {
-                let engine = Docker::connect(Path::new("/var/run/docker.sock"), &data).expect("Docker");
-                for container in engine.list().await.unwrap_or_default() {
-                    let _ = engine.remove(container.id).await;
-                }
-                for image in engine.list_images().await.unwrap_or_default() {
-                    let _ = engine.remove_image(image).await;
-                }
-                remove_leftovers(&data).await;
-            });
+            runtime.block_on(remove_all(&data));
         };
         let _ = std::thread::spawn(clean).join();
     }
