@@ -7,7 +7,8 @@
 // --example FOLDER  makes ana/tiendavideojuegos of it;  --control  lets tests arrange things.
 
 import { createHash, randomBytes, randomUUID } from "node:crypto";
-import { createServer } from "node:http";
+import http, { createServer } from "node:http";
+import https from "node:https";
 import { mkdirSync, mkdtempSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
@@ -595,8 +596,7 @@ export class StandIn {
     const signature = await sign(hook.config.secret, body);
     const headers = { "content-type": "application/json", "user-agent": "GitHub-Hookshot/demo", "x-github-event": event, "x-github-delivery": guid, "x-hub-signature-256": signature };
     try {
-      const answered = await fetch(hook.config.url, { method: "POST", headers, body, signal: AbortSignal.timeout(10_000) });
-      this.deliveries.push({ guid, event, status: answered.status });
+      this.deliveries.push({ guid, event, status: await posted(hook.config.url, headers, body) });
     } catch (error) {
       this.deliveries.push({ guid, event, status: 0, error: String(error) });
     }
@@ -636,6 +636,24 @@ export class StandIn {
     }[what];
     return done ? send(200, { done: (await done()) ?? null }) : send(501, { message: `${what} cannot be arranged` });
   }
+}
+
+/** Posts and resolves with the status. Names below localhost are this machine, whatever its resolver knows. */
+function posted(address, headers, body) {
+  const url = new URL(address);
+  const host = url.hostname === "localhost" || url.hostname.endsWith(".localhost") ? "127.0.0.1" : url.hostname;
+  const options = { host, port: url.port, path: url.pathname + url.search, method: "POST", timeout: 10_000 };
+  return new Promise((resolve, reject) => {
+    const { request } = url.protocol === "https:" ? https : http;
+    const sent = request({ ...options, headers: { ...headers, host: url.host, "content-length": Buffer.byteLength(body) } }, (answer) => {
+      answer.resume();
+      answer.on("end", () => resolve(answer.statusCode));
+      answer.on("error", reject);
+    });
+    sent.on("timeout", () => sent.destroy(new Error("no answer in ten seconds")));
+    sent.on("error", reject);
+    sent.end(body);
+  });
 }
 
 /** GitHub's own examples of deliveries, each as it would be sent. */

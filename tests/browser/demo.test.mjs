@@ -39,7 +39,7 @@ after(async () => {
     script.kill("SIGTERM");
     await ended;
   }
-  rmSync(folder, { recursive: true, force: true });
+  rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 });
 });
 
 test("the demo starts, and its example is found and connected", async () => {

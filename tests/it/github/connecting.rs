@@ -145,6 +145,23 @@ async fn no_more_is_asked_for_than_is_needed() {
 }
 
 #[tokio::test]
+async fn another_github_is_named_by_its_address() {
+    for (flags, api, web) in [
+        (&[][..], "https://api.github.com", "https://github.com"),
+        (&["--github-url", "https://git.ies.example/"], "https://git.ies.example/api/v3", "https://git.ies.example"),
+        (&["--github-api-url", "https://api.ies.example"], "https://api.ies.example", "https://github.com"),
+    ] {
+        let (server, ana) = Server::claimed_with(flags).await;
+        assert_eq!(server.house.owners.config.github_api_url(), api);
+        let page = server.get(&ana, "/admin/github").await;
+        for place in ["settings/applications/new", "settings/apps/new"] {
+            assert!(page.text.contains(&format!("{web}/{place}")), "{web}/{place}: {}", page.text);
+        }
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_collaborator_can_be_named_by_their_github_account() {
     let (server, ana) = connected().await;
     server.app(&ana, "tienda").await;

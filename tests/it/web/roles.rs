@@ -32,6 +32,12 @@ fn least(route: &str) -> Option<Role> {
         | "POST /addons/{addon}/rotate"
         | "POST /addons/{addon}/attach"
         | "POST /addons/{addon}/detach"
+        | "GET /addons/{addon}/data"
+        | "POST /addons/{addon}/data"
+        | "POST /addons/{addon}/backups"
+        | "POST /addons/{addon}/backups/{backup}/cancel"
+        | "GET /addons/{addon}/backups/{backup}/download"
+        | "POST /addons/{addon}/schedule"
         | "POST /scale"
         | "POST /restart"
         | "POST /wake"
@@ -59,7 +65,11 @@ fn least(route: &str) -> Option<Role> {
         | "POST /drains"
         | "POST /drains/remove"
         | "POST /maintenance" => Role::Deploy,
-        "POST /access/give" | "POST /addons/{addon}/destroy" | "POST /rename" | "POST /delete" => Role::Owner,
+        "POST /access/give"
+        | "POST /addons/{addon}/destroy"
+        | "POST /addons/{addon}/restore-backup"
+        | "POST /addons/{addon}/backups/{backup}/delete"
+        | "POST /rename" | "POST /delete" => Role::Owner,
         _ => return None,
     })
 }
@@ -89,6 +99,9 @@ fn fields(path: &str) -> &'static [(&'static str, &'static str)] {
         "/addons/{addon}/attach" => &[("to", "tienda"), ("name", "")],
         "/addons/{addon}/detach" => &[("attachment", "x")],
         "/addons/{addon}/destroy" | "/delete" => &[("confirm", "something else")],
+        "/addons/{addon}/data" => &[("sql", "select 1")],
+        "/addons/{addon}/restore-backup" => &[("backup", "b001"), ("confirm", "something else")],
+        "/addons/{addon}/schedule" => &[("hour", "3"), ("time_zone", "UTC")],
         "/scale" => &[("process", "web"), ("quantity", "0")],
         "/github/connect" | "/github/connect-public" => &[("repository", "ana/tienda")],
         "/github/deploy" | "/github/automatic" => &[("branch", "main")],
@@ -134,7 +147,7 @@ async fn a_page_is_for_its_role_and_those_above() {
         let Some(least) = least(&route) else { continue };
         let (method, path) = route.split_once(' ').expect("a method and a path");
         let method: Method = method.parse().expect("a method");
-        let here = path.replace("{addon}", "postgresql-x-1").replace("{build}", NOBODY);
+        let here = path.replace("{addon}", "postgresql-x-1").replace("{build}", NOBODY).replace("{backup}", "b001");
         for (who, role) in cast {
             let request = server.request(who, method.clone(), &format!("/apps/tienda{}", here.trim_end_matches('/')));
             let request = request.header("sec-fetch-site", "same-origin");
