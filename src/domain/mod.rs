@@ -56,10 +56,9 @@ pub use user::{Email, Role};
 #[cfg(test)]
 mod properties;
 
-/// How many cases a property test runs: `cases`, or more or fewer in the proportion in which
-/// `PROPTEST_CASES` stands to 256, proptest's own default.
+/// How many cases a property test runs: ten times as many with `SIESTA_TEST_SOAK`. `PROPTEST_CASES` sets
+/// one number for all of them.
 #[cfg(test)]
 pub(crate) fn test_cases(cases: u32) -> u32 {
-    let wanted = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse::<u64>().ok()).unwrap_or(256);
-    u32::try_from((u64::from(cases) * wanted).div_ceil(256)).unwrap_or(u32::MAX).max(1)
+    if std::env::var_os("SIESTA_TEST_SOAK").is_some() { cases.saturating_mul(10) } else { cases }
 }
