@@ -13,18 +13,9 @@ use siesta::{
     releases::ReleaseError,
 };
 
-use super::world::{Machine, World};
+use super::world::{Machine, World, serving};
 
-const WEB: &str = "web: gunicorn app:app";
 const SECOND: Duration = Duration::from_secs(1);
-
-async fn serving(machine: &Machine) -> (World, AppId) {
-    let world = machine.serve().await;
-    let app = world.app("tienda").await;
-    world.deploy(&app, WEB).await.expect("a release");
-    world.until_up(app.id).await;
-    (world, app.id)
-}
 
 /// Looks at the log until it holds the text.
 async fn until_said(world: &World, app: AppId, text: &str) {

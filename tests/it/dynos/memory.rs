@@ -8,9 +8,8 @@ use siesta::{
     engine::{Usage, fake::Call},
 };
 
-use super::world::{Machine, World};
+use super::world::{Machine, World, serving};
 
-const WEB: &str = "web: gunicorn app:app";
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -40,14 +39,6 @@ async fn look(world: &World, app: AppId, usage: Usage) -> Vec<String> {
     world.clock.advance(20 * SECOND);
     world.dynos.sample().await.expect("a look");
     world.lines(app).await.split_off(from)
-}
-
-async fn serving(machine: &Machine) -> (World, AppId) {
-    let world = machine.serve().await;
-    let app = world.app("tienda").await;
-    world.deploy(&app, WEB).await.expect("a release");
-    world.until_up(app.id).await;
-    (world, app.id)
 }
 
 fn with_swap() -> Machine {

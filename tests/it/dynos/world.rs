@@ -177,6 +177,15 @@ impl World {
     }
 }
 
+/// A server with one app, `tienda`, that is awake.
+pub async fn serving(machine: &Machine) -> (World, AppId) {
+    let world = machine.serve().await;
+    let app = world.app("tienda").await;
+    world.deploy(&app, "web: gunicorn app:app").await.expect("a release");
+    world.until_up(app.id).await;
+    (world, app.id)
+}
+
 pub async fn request(gate: &Arc<Gate>) -> Result<Lease, Refusal> {
     match gate.enter() {
         Entry::Admitted(lease) => Ok(lease),
