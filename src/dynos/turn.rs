@@ -223,7 +223,7 @@ impl Supervisor {
             return true;
         }
         let web = desired.iter().filter(|wanted| wanted.name.process_type.is_web()).count();
-        let room = self.fits(web);
+        let room = web == 0 || self.fits(web);
         if !room {
             let words = "This server has no memory for two releases at once: the old dynos stop before the new ones start";
             self.context.parts.logs.platform(self.app.id, "web", words);
