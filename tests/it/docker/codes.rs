@@ -93,6 +93,7 @@ impl Scene<'_> {
     async fn serves(&self) {
         let served = async {
             while self.ask("/").await != 200 {
+                self.yard.dynos.sweep();
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         };
