@@ -102,6 +102,8 @@ impl Drop for Daemon {
         }
         let _ = self.docker(&["network", "prune", "-f"]);
         self.stop();
+        // What one that was killed had mounted over its own folder.
+        let _ = program("umount").args(["-l", "-q"]).arg(self.path("data")).status();
         if std::thread::panicking() {
             eprintln!("{}", std::fs::read_to_string(self.path("log")).unwrap_or_default());
         }
