@@ -28,7 +28,8 @@ pub enum Action {
 
 /// What follows from the difference.
 ///
-/// A dyno of the right name and release is kept; of two with one name the first is kept. While web
+/// `observed` is in the order of age. A dyno of the right name and release is kept; of two with one name
+/// the younger: a server that was killed had told the older one to stop. While web
 /// dynos of another release serve and the new ones are not all up, everything old goes on and only
 /// new web dynos start: a release that does not boot takes nothing away. Without `room` for both
 /// beside each other everything old stops at once.
@@ -43,9 +44,10 @@ pub fn reconcile(desired: &[Desired], observed: &[Observed], room: bool) -> Vec<
 
     let mut actions = Vec::new();
     let mut kept: Vec<&DynoName> = Vec::new();
-    for seen in observed {
+    for (place, seen) in observed.iter().enumerate() {
         let old = desired.iter().any(|wanted| wanted.release != seen.release);
-        if is_wanted(seen) && !kept.contains(&&seen.name) {
+        let replaced = observed[place + 1..].iter().any(|younger| younger.name == seen.name && is_wanted(younger));
+        if is_wanted(seen) && !replaced {
             kept.push(&seen.name);
         } else if !(switching && old) {
             actions.push(Action::Stop(seen.id));
@@ -98,10 +100,10 @@ mod tests {
     }
 
     #[test]
-    fn of_two_with_one_name_the_first_is_kept() {
+    fn of_two_with_one_name_the_younger_is_kept() {
         let case = case();
-        let (first, second) = (case.seen("web.1", true, true), case.seen("web.1", true, true));
-        assert_eq!(reconcile(&case.want(&["web.1"]), &[first, second.clone()], true), [Action::Stop(second.id)]);
+        let (older, younger) = (case.seen("web.1", true, true), case.seen("web.1", true, false));
+        assert_eq!(reconcile(&case.want(&["web.1"]), &[older.clone(), younger], true), [Action::Stop(older.id)]);
     }
 
     #[test]
