@@ -12,7 +12,9 @@ use tokio::{
 use crate::{
     addons::{
         AddonError, AddonsParts,
+        keyvalue::KeyValue,
         postgres::{Postgres, ensure_running, find},
+        work::password_of,
     },
     domain::app::App,
     engine::{
@@ -43,6 +45,7 @@ pub struct Entrance {
 pub struct Door {
     parts: AddonsParts,
     postgres: Arc<Postgres>,
+    keyvalue: Arc<KeyValue>,
     settling: tokio::sync::Mutex<Known>,
 }
 
@@ -54,8 +57,8 @@ struct Known {
 }
 
 impl Door {
-    pub fn new(parts: AddonsParts, postgres: Arc<Postgres>) -> Door {
-        Door { parts, postgres, settling: tokio::sync::Mutex::default() }
+    pub fn new(parts: AddonsParts, postgres: Arc<Postgres>, keyvalue: Arc<KeyValue>) -> Door {
+        Door { parts, postgres, keyvalue, settling: tokio::sync::Mutex::default() }
     }
 
     /// Makes the relay stand in the networks of these apps and in no other. Without any there is none.
@@ -176,16 +179,31 @@ impl Door {
         }
     }
 
+    async fn wake_store(&self, role: &str) -> Result<(), AddonError> {
+        let addons = self.parts.reader.addons().await?;
+        let addon = addons.into_iter().find(|addon| addon.role == role).ok_or(AddonError::NoSuchAddon)?;
+        self.keyvalue.ensure_up(&addon, &password_of(&self.parts, &addon).await?).await
+    }
+
     /// One visitor, as long as the relay keeps its line open.
     async fn serve(&self, stream: UnixStream) -> std::io::Result<()> {
         let (reader, mut writer) = stream.into_split();
         let mut reader = BufReader::new(reader);
-        let mut hold = None;
+        let (mut hold, mut store_hold, mut store) = (None, None, None);
         loop {
             let mut line = String::new();
             (&mut reader).take(LINE_BYTES).read_line(&mut line).await?;
             let (word, role) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
             let answer = match word {
+                "hold" if KeyValue::is_role(role) => {
+                    store_hold = Some(self.keyvalue.hold(role).await);
+                    store = Some(role.to_owned());
+                    "ok\n".to_owned()
+                }
+                "wake" if store_hold.is_some() => match self.wake_store(store.as_deref().unwrap_or_default()).await {
+                    Ok(()) => "up\n".to_owned(),
+                    Err(error) => format!("no {error}\n"),
+                },
                 "hold" => {
                     hold = Some(self.postgres.hold(role).await);
                     "ok\n".to_owned()

@@ -98,11 +98,13 @@ impl Addons {
     /// # Errors
     /// When the server does not come up.
     pub async fn inspect(&self, addon: &Addon) -> Result<Inspection, AddonError> {
+        super::must_be_database(addon)?;
         let postgres = &self.inner.postgres;
         let _hold = postgres.hold(&addon.role).await;
         postgres.ensure_up().await?;
         let watcher = postgres.watcher(&addon.database).await?;
-        let slow = slow_statements(&postgres.watcher("postgres").await?, addon).await?;
+        // A server of the operator's may measure nothing.
+        let slow = slow_statements(&postgres.watcher("postgres").await?, addon).await.unwrap_or_default();
         Ok(Inspection { tables: tables(&watcher).await?, sessions: sessions(&watcher, &addon.role).await?, slow })
     }
 
@@ -112,6 +114,7 @@ impl Addons {
     /// # Errors
     /// What PostgreSQL says, or a limit that was reached.
     pub async fn ask(&self, addon: &Addon, question: &str, by: &Actor) -> Result<Answer, AskError> {
+        super::must_be_database(addon)?;
         let question = question.trim().trim_end_matches(';').trim_end();
         if question.is_empty() || question.len() > QUESTION_BYTES {
             return Err(AskError::Length);

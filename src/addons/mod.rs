@@ -9,6 +9,8 @@ mod door;
 mod dump;
 mod external;
 mod inspect;
+mod jobs;
+mod keyvalue;
 mod postgres;
 mod rows;
 mod sql;
@@ -23,11 +25,12 @@ use crate::{
     config::Config,
     domain::{
         AddonId, AppId, AttachmentId, LogLine,
-        addon::{self, AddonState, AttachmentName, AttachmentNameError, AttachmentState},
+        addon::{self, AddonState, AttachmentName, AttachmentNameError, AttachmentState, ServiceKind},
         event::{EventKind, NewEvent},
         log_line::Source,
         user::Actor,
     },
+    dynos::Dynos,
     engine::{Engine, EngineError, spec::NetworkFault},
     host::Host,
     logs::Logs,
@@ -37,6 +40,7 @@ use crate::{
     store::{Reader, StoreError, Writer, addon_attachments::NewAttachment, addons::NewAddon},
 };
 use door::Door;
+use keyvalue::KeyValue;
 use postgres::Postgres;
 
 pub use crate::domain::addon::{Addon, Attachment};
@@ -44,6 +48,8 @@ pub use backups::BackupError;
 pub use bring_back::FOLDER as RESTORE_FOLDER;
 pub use door::HOST as DATABASE_HOST;
 pub use inspect::{ANSWER_ROWS, Answer, AskError, Inspection};
+pub use jobs::JobError;
+pub use keyvalue::POLICIES as EVICTION_POLICIES;
 pub use rows::{Figures, Version};
 
 /// Names tried for an add-on or attachment that was given none.
@@ -51,7 +57,13 @@ const GENERATED_NAMES: usize = 10;
 /// The service whose add-ons are databases of the server.
 pub const DATABASES: &str = "heroku-postgresql";
 /// How add-ons appear in an app's log: `app[heroku-postgres]`.
-const LOG_NAME: &str = "heroku-postgres";
+fn log_name(addon: &Addon) -> &'static str {
+    match addon.kind() {
+        ServiceKind::Postgres => "heroku-postgres",
+        ServiceKind::KeyValue => "heroku-redis",
+        ServiceKind::Scheduler => "scheduler",
+    }
+}
 
 /// Why an add-on could not be had or changed.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +76,12 @@ pub enum AddonError {
     NoSuchPlan(String),
     #[error("This server has no PostgreSQL image, so it offers no databases. Run script/stack, which makes it.")]
     NotOffered,
+    #[error("{0} is no database.")]
+    NotADatabase(String),
+    #[error("A scheduler has no credentials and is not attached.")]
+    NothingToAttach,
+    #[error("There is no eviction policy `{0}`.")]
+    NoSuchPolicy(String),
     #[error("An app has at most {0} add-ons. Destroy one to make room.")]
     TooMany(u32),
     #[error("Name is already taken")]
@@ -108,6 +126,7 @@ pub struct AddonsParts {
     pub writer: Writer,
     pub engine: Arc<dyn Engine>,
     pub releases: Releases,
+    pub dynos: Dynos,
     pub logs: Logs,
     pub keys: Arc<KeyRing>,
     pub host: Host,
@@ -124,6 +143,8 @@ pub struct Addons {
 struct Inner {
     parts: AddonsParts,
     postgres: Arc<Postgres>,
+    keyvalue: Arc<KeyValue>,
+    followed: Arc<jobs::Followed>,
     door: Arc<Door>,
     backups: backups::Backups,
     /// Held while a question is asked.
@@ -147,11 +168,14 @@ pub struct Wanted {
 impl Addons {
     pub fn new(parts: AddonsParts) -> Addons {
         let postgres = Arc::new(Postgres::new(parts.clone()));
-        let door = Arc::new(Door::new(parts.clone(), postgres.clone()));
+        let keyvalue = Arc::new(KeyValue::new(parts.clone(), postgres.clone()));
+        let door = Arc::new(Door::new(parts.clone(), postgres.clone(), keyvalue.clone()));
         Addons {
             inner: Arc::new(Inner {
                 parts,
                 postgres,
+                keyvalue,
+                followed: Arc::default(),
                 door,
                 backups: backups::Backups::default(),
                 asking: tokio::sync::Mutex::default(),
@@ -189,7 +213,7 @@ impl Addons {
     /// is set by a release when it is there.
     pub async fn create(&self, app: AppId, wanted: Wanted, by: &Actor) -> Result<Addon, AddonError> {
         let (service, plan) = addon::plan_named(&wanted.plan).ok_or_else(|| AddonError::NoSuchPlan(wanted.plan.clone()))?;
-        if !self.offered() {
+        if !self.offered() && service.kind != ServiceKind::Scheduler {
             return Err(AddonError::NotOffered);
         }
         let attachment = wanted.attachment.map(|name| name.parse()).transpose()?;
@@ -198,10 +222,17 @@ impl Addons {
             let name = given.clone().unwrap_or_else(|| addon::generated_name(service, rand::random()));
             let under = match &attachment {
                 Some(name) => self.free(app, name).await?,
-                None => self.next_name(app).await?,
+                None => self.next_name(app, service.kind).await?,
             };
             // In the server names tell nothing: every tenant can read the list of them.
-            let (role, database) = (internal_name('u'), internal_name('d'));
+            let (role, database) = match service.kind {
+                ServiceKind::Postgres => (internal_name('u'), internal_name('d')),
+                ServiceKind::KeyValue => {
+                    let name = internal_name('k');
+                    (name.clone(), name)
+                }
+                ServiceKind::Scheduler => (internal_name('j'), internal_name('j')),
+            };
             let id = AddonId::new();
             let new = NewAddon {
                 id,
@@ -212,12 +243,13 @@ impl Addons {
                 role: &role,
                 database: &database,
                 sealed_password: self.inner.seal(id, &secrets::random_token()),
-                backups: self.first_schedule(id),
+                backups: self.first_schedule(service.kind, id),
                 by,
                 now: self.inner.parts.clock.now(),
             };
             let first = NewAttachment { id: AttachmentId::new(), addon: new.id, app, name: &under, now: new.now };
-            let added = self.inner.parts.writer.add_addon(&new, &first, addon::PER_APP).await;
+            let first = (service.kind != ServiceKind::Scheduler).then_some(&first);
+            let added = self.inner.parts.writer.add_addon(&new, first, addon::PER_APP).await;
             match taken(added, &under) {
                 Err(AddonError::NameTaken) if given.is_none() => {}
                 Err(AddonError::AttachmentTaken(_)) if attachment.is_none() => {}
@@ -235,9 +267,12 @@ impl Addons {
     /// Attaches an add-on to an app (its own or another one) under a name.
     pub async fn attach(&self, addon: AddonId, app: AppId, name: Option<String>, by: &Actor) -> Result<Attachment, AddonError> {
         let addon = self.found(addon).await?;
+        if addon.kind() == ServiceKind::Scheduler {
+            return Err(AddonError::NothingToAttach);
+        }
         let name = match name {
             Some(name) => self.free(app, &name.parse()?).await?,
-            None => self.next_name(app).await?,
+            None => self.next_name(app, addon.kind()).await?,
         };
         let new = NewAttachment { id: AttachmentId::new(), addon: addon.id, app, name: &name, now: self.inner.parts.clock.now() };
         taken(self.inner.parts.writer.add_attachment(&new).await, &name)?;
@@ -261,6 +296,9 @@ impl Addons {
     /// The old ones open nothing any more, and sessions they opened end.
     pub async fn rotate(&self, addon: AddonId, by: &Actor) -> Result<(), AddonError> {
         let addon = self.found(addon).await?;
+        if addon.kind() == ServiceKind::Scheduler {
+            return Err(AddonError::NothingToAttach);
+        }
         let sealed = self.inner.seal(addon.id, &secrets::random_token());
         if !self.inner.parts.writer.begin_rotation(addon.id, &sealed, self.inner.parts.clock.now()).await? {
             return Err(AddonError::Busy(addon.name));
@@ -272,6 +310,7 @@ impl Addons {
     /// Empties a database: it is dropped and made anew, with the same credentials.
     pub async fn reset(&self, addon: &Addon, by: &Actor) -> Result<(), AddonError> {
         let inner = &self.inner;
+        must_be_database(addon)?;
         let working = inner.working.lock().await;
         inner.postgres.ensure_up().await?;
         // Should we be cut off from here on, it is provisioned again.
@@ -287,6 +326,7 @@ impl Addons {
 
     /// Ends every session of a database.
     pub async fn put_out(&self, addon: &Addon) -> Result<(), AddonError> {
+        must_be_database(addon)?;
         self.inner.postgres.ensure_up().await?;
         Ok(sql::put_out(&self.inner.postgres.admin("postgres").await?, &addon.role).await?)
     }
@@ -302,9 +342,12 @@ impl Addons {
 
     /// Brings an add-on back from the bin, for an app. Its rows are as they were.
     pub async fn restore(&self, addon: AddonId, app: AppId, by: &Actor) -> Result<Addon, AddonError> {
-        let name = self.next_name(app).await?;
-        let attachment = NewAttachment { id: AttachmentId::new(), addon, app, name: &name, now: self.inner.parts.clock.now() };
-        if !taken(self.inner.parts.writer.take_from_bin((addon, app), by, &attachment, self.first_schedule(addon).as_ref()).await, &name)? {
+        let binned = self.inner.parts.reader.binned(addon).await?.ok_or(AddonError::NoSuchAddon)?;
+        let kind = addon::service(&binned.service).map_or(ServiceKind::Postgres, |service| service.kind);
+        let (name, now) = (self.next_name(app, kind).await?, self.inner.parts.clock.now());
+        let attachment = NewAttachment { id: AttachmentId::new(), addon, app, name: &name, now };
+        let attachment = (kind != ServiceKind::Scheduler).then_some(&attachment);
+        if !taken(self.inner.parts.writer.take_from_bin((addon, app, now), by, attachment).await, &name)? {
             return Err(AddonError::NoSuchAddon);
         }
         self.inner.activator.activate();
@@ -330,6 +373,27 @@ impl Addons {
         self.inner.open_door().await
     }
 
+    /// What a key-value store does when it is full; its server starts anew with it.
+    ///
+    /// # Errors
+    /// When there is no such policy, or the add-on is no store.
+    pub async fn set_eviction_policy(&self, addon: &Addon, policy: &str) -> Result<(), AddonError> {
+        if addon.kind() != ServiceKind::KeyValue {
+            return Err(AddonError::NoSuchAddon);
+        }
+        if keyvalue::POLICIES.iter().all(|(known, _)| *known != policy) {
+            return Err(AddonError::NoSuchPolicy(policy.chars().take(40).collect()));
+        }
+        self.inner.parts.writer.set_eviction_policy(addon.id, policy).await?;
+        self.inner.keyvalue.renew(&addon.role).await
+    }
+
+    /// What a key-value store does when it is full.
+    pub async fn eviction_policy(&self, addon: &Addon) -> Result<String, AddonError> {
+        let set = self.inner.parts.reader.eviction_policy(addon.id).await?;
+        Ok(set.unwrap_or_else(|| keyvalue::FIRST_POLICY.to_owned()))
+    }
+
     pub async fn found(&self, addon: AddonId) -> Result<Addon, AddonError> {
         let found = self.inner.parts.reader.addon(addon).await?;
         found.filter(|addon| addon.state != AddonState::Deprovisioning).ok_or(AddonError::NoSuchAddon)
@@ -346,12 +410,12 @@ impl Addons {
         Ok(name.clone())
     }
 
-    /// `DATABASE` for the first, a colour for others.
-    async fn next_name(&self, app: AppId) -> Result<AttachmentName, AddonError> {
-        let mut name = AttachmentName::database();
+    /// `DATABASE` or `REDIS` for the first, a colour for others.
+    async fn next_name(&self, app: AppId, kind: ServiceKind) -> Result<AttachmentName, AddonError> {
+        let mut name = if kind == ServiceKind::KeyValue { AttachmentName::redis() } else { AttachmentName::database() };
         for _ in 0..4 * GENERATED_NAMES {
             match self.free(app, &name).await {
-                Err(AddonError::AttachmentTaken(_)) => name = AttachmentName::colored(rand::random()),
+                Err(AddonError::AttachmentTaken(_)) => name = AttachmentName::colored(kind, rand::random()),
                 found => return found,
             }
         }
@@ -379,7 +443,7 @@ impl Inner {
     /// A line in the logs of the app that owns it.
     fn say(&self, addon: &Addon, message: String) {
         let at_micros = self.parts.clock.now_micros();
-        self.parts.logs.append(addon.app_id, LogLine { at_micros, source: Source::App, ps: LOG_NAME.to_owned(), message });
+        self.parts.logs.append(addon.app_id, LogLine { at_micros, source: Source::App, ps: log_name(addon).to_owned(), message });
     }
 
     async fn note(&self, addon: &Addon, (did, name): (&str, &str), actor: &str) -> Result<(), StoreError> {
@@ -387,6 +451,10 @@ impl Inner {
         let event = NewEvent { kind: EventKind::Addon, actor: actor.to_owned(), detail };
         self.parts.writer.add_event(addon.app_id, &event, self.parts.clock.now()).await
     }
+}
+
+fn must_be_database(addon: &Addon) -> Result<(), AddonError> {
+    if addon.is_database() { Ok(()) } else { Err(AddonError::NotADatabase(addon.name.clone())) }
 }
 
 /// A letter and 60 random bits in hexadecimal digits.

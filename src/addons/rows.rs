@@ -5,7 +5,7 @@ use crate::{
     addons::{Addon, AddonError, Addons, Inner, sql},
     domain::{
         Timestamp,
-        addon::{AddonState, RowNotice},
+        addon::{AddonState, RowNotice, ServiceKind},
     },
 };
 
@@ -46,6 +46,9 @@ impl Addons {
         if let Err(error) = inner.count_all().await {
             tracing::warn!(%error, "rows could not be counted");
         }
+        if let Err(error) = inner.sleep_stores().await {
+            tracing::warn!(%error, "key-value stores could not be put to sleep");
+        }
         if let Err(error) = inner.postgres.sleep_if_idle(inner.parts.clock.now()).await {
             tracing::warn!(%error, "the database server could not be put to sleep");
         }
@@ -53,17 +56,25 @@ impl Addons {
 
     /// Counts one database now, and does what follows.
     pub async fn count(&self, addon: &Addon) -> Result<Figures, AddonError> {
+        super::must_be_database(addon)?;
         self.inner.postgres.ensure_up().await?;
         self.inner.count(addon).await
     }
 }
 
 impl Inner {
+    async fn sleep_stores(&self) -> Result<(), AddonError> {
+        let addons = self.parts.reader.addons().await?.into_iter();
+        let stores: Vec<Addon> = addons.filter(|addon| addon.kind() == ServiceKind::KeyValue).collect();
+        self.keyvalue.sleep_if_idle(&stores, self.parts.clock.now()).await
+    }
+
     async fn count_all(&self) -> Result<(), AddonError> {
         let now = self.parts.clock.now();
         let addons = self.parts.reader.addons().await?;
         let waiting = self.waiting()?;
-        let ready = addons.into_iter().filter(|addon| addon.state == AddonState::Provisioned && !waiting.contains(&addon.database));
+        let is_ready = |addon: &Addon| addon.is_database() && addon.state == AddonState::Provisioned && !waiting.contains(&addon.database);
+        let ready = addons.into_iter().filter(is_ready);
         let due: Vec<Addon> = ready.filter(|addon| self.is_due(addon, now)).collect();
         let lock_is_due = due.iter().any(|addon| grace_is_over(addon, now));
         if due.is_empty() || (!lock_is_due && !self.postgres.is_up().await) {

@@ -7,14 +7,14 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     addons::{
-        Addon, AddonError, Addons, Attachment, Inner, LOG_NAME,
+        Addon, AddonError, Addons, AddonsParts, Attachment, Inner,
         door::{Entrance, HOST},
         postgres::WATCHER,
         sql::{self, Names},
     },
     domain::{
         AppId,
-        addon::{self, AddonState, AttachmentState},
+        addon::{self, AddonState, AttachmentState, ServiceKind},
         app::App,
         release::Cause,
         user::Actor,
@@ -27,9 +27,6 @@ impl Addons {
     /// Everything that is still to be done, and the door as it should be. The server calls it every
     /// few seconds and whenever `activator` says so.
     pub async fn work(&self) {
-        if !self.offered() {
-            return;
-        }
         let inner = &self.inner;
         let _working = inner.working.lock().await;
         let waiting = match inner.bring_back_what_waits().await {
@@ -43,6 +40,9 @@ impl Addons {
                 }
             }
             Err(error) => tracing::error!(%error, "add-ons could not be read"),
+        }
+        if !self.offered() {
+            return;
         }
         if let Err(error) = inner.open_door().await {
             tracing::warn!(%error, "the relay of the databases is not as it should be");
@@ -68,7 +68,11 @@ impl Inner {
         let now = self.parts.clock.now();
         match addon.state {
             AddonState::Provisioning => {
-                self.create_database(addon).await?;
+                match addon.kind() {
+                    ServiceKind::Postgres => self.create_database(addon).await?,
+                    ServiceKind::KeyValue => self.keyvalue.ensure_up(addon, &self.password(addon).await?).await?,
+                    ServiceKind::Scheduler => return self.scheduler_is_there(addon).await,
+                }
                 fail_point::reached("addon.created");
                 self.open_door().await?;
                 self.settle_attachments(addon, by).await?;
@@ -85,13 +89,24 @@ impl Inner {
                 self.settle_attachments(addon, by).await?;
                 fail_point::reached("addon.detached");
                 // Nobody is inside a server that sleeps, and the door is shut to the role all the same.
-                if self.postgres.is_up().await {
+                if addon.kind() == ServiceKind::KeyValue {
+                    self.keyvalue.renew(&addon.role).await?;
+                } else if addon.is_database() && self.postgres.is_up().await {
                     sql::shut(&self.postgres.admin("postgres").await?, &addon.role).await?;
                 }
                 self.parts.writer.bin_addon(addon.id, now, now + addon::BIN).await?;
-                self.open_door().await?;
+                if addon.kind() != ServiceKind::Scheduler {
+                    self.open_door().await?;
+                }
             }
         }
+        Ok(())
+    }
+
+    /// There is nothing to make: its jobs are rows.
+    async fn scheduler_is_there(&self, addon: &Addon) -> Result<(), AddonError> {
+        self.parts.writer.set_addon_state(addon.id, AddonState::Provisioned, self.parts.clock.now()).await?;
+        self.say(addon, format!("{} is ready", addon.name));
         Ok(())
     }
 
@@ -107,10 +122,14 @@ impl Inner {
     }
 
     async fn finish_rotation(&self, addon: &Addon, by: Option<&Actor>) -> Result<(), AddonError> {
-        self.postgres.ensure_up().await?;
         let password = self.password(addon).await?;
-        let admin = self.postgres.admin("postgres").await?;
-        sql::set_password(&admin, &addon.role, &password).await?;
+        if addon.is_database() {
+            self.postgres.ensure_up().await?;
+            sql::set_password(&self.postgres.admin("postgres").await?, &addon.role, &password).await?;
+        } else {
+            // It starts with the new one when somebody comes.
+            self.keyvalue.renew(&addon.role).await?;
+        }
         fail_point::reached("addon.rotated");
         let url = url(addon, &password);
         for attachment in self.parts.reader.attachments_of_addon(addon.id).await? {
@@ -121,7 +140,9 @@ impl Inner {
             }
         }
         self.settle_attachments(addon, by).await?;
-        sql::put_out(&admin, &addon.role).await?;
+        if addon.is_database() {
+            sql::put_out(&self.postgres.admin("postgres").await?, &addon.role).await?;
+        }
         self.parts.writer.finish_rotation(addon.id, self.parts.clock.now()).await?;
         self.note(addon, ("rotate", &addon.name), by.map_or("", |by| by.email.as_str())).await?;
         Ok(())
@@ -153,7 +174,7 @@ impl Inner {
     async fn moved(&self, addon: &Addon, attachment: &Attachment, to: AttachmentState) -> Result<(), AddonError> {
         let now = self.parts.clock.now();
         self.parts.writer.move_attachment(attachment.id, (attachment.state, to), now).await?;
-        tracing::info!(addon = addon.name, app = %attachment.app_name, name = %attachment.name, state = ?to, service = LOG_NAME, "attachment");
+        tracing::info!(addon = addon.name, app = %attachment.app_name, name = %attachment.name, state = ?to, service = addon.service, "attachment");
         Ok(())
     }
 
@@ -163,7 +184,7 @@ impl Inner {
     }
 
     /// In whose name a release is made: who asked, who asked for the add-on, or the app's owner.
-    async fn actor(&self, addon: &Addon, app: AppId, by: Option<&Actor>) -> Result<Actor, AddonError> {
+    pub(super) async fn actor(&self, addon: &Addon, app: AppId, by: Option<&Actor>) -> Result<Actor, AddonError> {
         if let Some(by) = by {
             return Ok(by.clone());
         }
@@ -177,9 +198,7 @@ impl Inner {
 
     /// The password that shall open the database: the next one while it is being rotated.
     pub(super) async fn password(&self, addon: &Addon) -> Result<SecretString, AddonError> {
-        let sealed = self.parts.reader.addon_passwords(addon.id).await?.ok_or(AddonError::NoSuchAddon)?;
-        let sealed = sealed.next.unwrap_or(sealed.current);
-        self.parts.keys.open(&password_place(addon.id), &sealed).map_err(|_| AddonError::Sealed)
+        password_of(&self.parts, addon).await
     }
 
     /// Who may come in: every role by the networks of the apps its add-on is attached to.
@@ -204,17 +223,34 @@ impl Inner {
 
     /// Drops for good what lay in the bin for long enough.
     async fn empty_bin(&self) -> Result<(), AddonError> {
-        for Binned { addon_id, name, role, database, .. } in self.parts.reader.binned_before(self.parts.clock.now()).await? {
-            self.postgres.ensure_up().await?;
-            sql::drop_all(&self.postgres.admin("postgres").await?, Names { role: &role, database: &database }).await?;
+        for Binned { addon_id, name, service, role, database, .. } in self.parts.reader.binned_before(self.parts.clock.now()).await? {
+            match addon::service(&service).map(|service| service.kind) {
+                Some(ServiceKind::KeyValue) => self.keyvalue.destroy(&role).await?,
+                Some(ServiceKind::Scheduler) => {}
+                Some(ServiceKind::Postgres) | None => {
+                    self.postgres.ensure_up().await?;
+                    sql::drop_all(&self.postgres.admin("postgres").await?, Names { role: &role, database: &database }).await?;
+                }
+            }
             self.parts.writer.forget_binned(addon_id).await?;
+            self.parts.writer.forget_what_add_ons_left().await?;
             tracing::info!(name, "a destroyed add-on was dropped for good");
         }
         Ok(())
     }
 }
 
+/// The password that shall open an add-on: the next one while it is being rotated.
+pub(super) async fn password_of(parts: &AddonsParts, addon: &Addon) -> Result<SecretString, AddonError> {
+    let sealed = parts.reader.addon_passwords(addon.id).await?.ok_or(AddonError::NoSuchAddon)?;
+    let sealed = sealed.next.unwrap_or(sealed.current);
+    parts.keys.open(&password_place(addon.id), &sealed).map_err(|_| AddonError::Sealed)
+}
+
 /// What apps get: `postgres://role:password@postgres.siesta:5432/database`.
 fn url(addon: &Addon, password: &SecretString) -> SecretString {
+    if addon.kind() == ServiceKind::KeyValue {
+        return format!("redis://{}:{}@{HOST}:6379", addon.role, password.expose_secret()).into();
+    }
     format!("postgres://{}:{}@{HOST}:5432/{}", addon.role, password.expose_secret(), addon.database).into()
 }

@@ -23,6 +23,7 @@ mod domains;
 mod dynos;
 mod features;
 mod formation;
+mod keyvalue;
 mod limit;
 mod log_drains;
 mod log_sessions;
@@ -203,6 +204,7 @@ pub fn routes() -> Vec<Route> {
         domains::routes(),
         dynos::routes(),
         formation::routes(),
+        keyvalue::routes(),
         log_drains::routes(),
         log_sessions::routes(),
         openapi::routes(),

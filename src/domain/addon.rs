@@ -7,12 +7,24 @@ use crate::domain::{AddonId, AppId, AppName, AttachmentId, ConfigKey, Timestamp,
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const GIB: u64 = 1024 * 1024 * 1024;
 
+/// What stands behind an add-on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ServiceKind {
+    /// A database and a role in the PostgreSQL server.
+    Postgres,
+    /// A key-value server of its own.
+    KeyValue,
+    /// Jobs that run as one-off dynos; nothing to attach.
+    Scheduler,
+}
+
 /// What an add-on is bought from.
 #[derive(PartialEq, Eq, Debug)]
 pub struct Service {
     /// `heroku-postgresql`: the name clients look for.
     pub name: &'static str,
     pub human_name: &'static str,
+    pub kind: ServiceKind,
     /// The first word of its add-ons' names.
     pub word: &'static str,
     pub plans: &'static [AddonPlan],
@@ -27,9 +39,9 @@ pub struct AddonPlan {
     pub aliases: &'static [&'static str],
     pub human_name: &'static str,
     pub description: &'static str,
-    /// Rows of all tables together.
+    /// Rows of all tables together; 0 where there are none.
     pub rows: u64,
-    /// Bytes on disk.
+    /// Bytes on disk, or in memory.
     pub bytes: u64,
     /// Connections at once.
     pub connections: u32,
@@ -40,22 +52,59 @@ pub struct AddonPlan {
 }
 
 /// Everything this server offers.
-pub static SERVICES: &[Service] = &[Service {
-    name: "heroku-postgresql",
-    human_name: "PostgreSQL",
-    word: "postgresql",
-    plans: &[AddonPlan {
-        name: "hobby-dev",
-        aliases: &["mini", "essential-0", "dev"],
-        human_name: "Hobby Dev",
-        description: "10,000 rows, 1 GB, 20 connections",
-        rows: 10_000,
-        bytes: GIB,
-        connections: 20,
-        grace: DAY.saturating_mul(7),
-        backups: Retention { manual: 2, daily: 7, weekly: 4 },
-    }],
-}];
+pub static SERVICES: &[Service] = &[
+    Service {
+        name: "heroku-postgresql",
+        human_name: "PostgreSQL",
+        kind: ServiceKind::Postgres,
+        word: "postgresql",
+        plans: &[AddonPlan {
+            name: "hobby-dev",
+            aliases: &["mini", "essential-0", "dev"],
+            human_name: "Hobby Dev",
+            description: "10,000 rows, 1 GB, 20 connections",
+            rows: 10_000,
+            bytes: GIB,
+            connections: 20,
+            grace: DAY.saturating_mul(7),
+            backups: Retention { manual: 2, daily: 7, weekly: 4 },
+        }],
+    },
+    Service {
+        name: "heroku-redis",
+        human_name: "Key-Value Store",
+        kind: ServiceKind::KeyValue,
+        word: "redis",
+        plans: &[AddonPlan {
+            name: "hobby-dev",
+            aliases: &["mini"],
+            human_name: "Hobby Dev",
+            description: "25 MB, 20 connections",
+            rows: 0,
+            bytes: 25 * 1024 * 1024,
+            connections: 20,
+            grace: Duration::ZERO,
+            backups: Retention::NONE,
+        }],
+    },
+    Service {
+        name: "scheduler",
+        human_name: "Scheduler",
+        kind: ServiceKind::Scheduler,
+        word: "scheduler",
+        plans: &[AddonPlan {
+            name: "standard",
+            aliases: &[],
+            human_name: "Standard",
+            description: "20 jobs, every 10 minutes at most",
+            rows: 0,
+            bytes: 0,
+            connections: 0,
+            grace: Duration::ZERO,
+            backups: Retention::NONE,
+        }],
+    },
+];
 
 /// How long a destroyed add-on can be brought back.
 pub const BIN: Duration = DAY.saturating_mul(7);
@@ -142,6 +191,15 @@ impl Addon {
         service(&self.service).unwrap_or(&SERVICES[0])
     }
 
+    pub fn kind(&self) -> ServiceKind {
+        self.service().kind
+    }
+
+    /// A database of PostgreSQL.
+    pub fn is_database(&self) -> bool {
+        self.kind() == ServiceKind::Postgres
+    }
+
     pub fn plan(&self) -> &'static AddonPlan {
         self.service().plan(&self.plan).unwrap_or(&self.service().plans[0])
     }
@@ -182,9 +240,15 @@ impl AttachmentName {
         AttachmentName("DATABASE".to_owned())
     }
 
+    /// The name of the first key-value store of an app.
+    pub fn redis() -> AttachmentName {
+        AttachmentName("REDIS".to_owned())
+    }
+
     /// `HEROKU_POSTGRESQL_GOLD`: the names of further ones. `entropy` is any random number.
-    pub fn colored(entropy: u64) -> AttachmentName {
-        AttachmentName(format!("HEROKU_POSTGRESQL_{}", COLORS[(entropy % COLORS.len() as u64) as usize]))
+    pub fn colored(kind: ServiceKind, entropy: u64) -> AttachmentName {
+        let service = if kind == ServiceKind::KeyValue { "REDIS" } else { "POSTGRESQL" };
+        AttachmentName(format!("HEROKU_{service}_{}", COLORS[(entropy % COLORS.len() as u64) as usize]))
     }
 
     /// The config var it sets.
@@ -315,7 +379,7 @@ mod tests {
         for bad in ["", "1ST", "a-b", "ñ", "_X", "SIESTA_X", &"A".repeat(65)] {
             assert!(key(bad).is_err(), "{bad}");
         }
-        assert_eq!(AttachmentName::colored(11).key().as_str(), "HEROKU_POSTGRESQL_GOLD_URL");
+        assert_eq!(AttachmentName::colored(ServiceKind::Postgres, 11).key().as_str(), "HEROKU_POSTGRESQL_GOLD_URL");
     }
 
     #[test]

@@ -91,6 +91,11 @@ pub struct Retention {
     pub weekly: usize,
 }
 
+impl Retention {
+    /// Of what has no backups.
+    pub const NONE: Retention = Retention { manual: 0, daily: 0, weekly: 0 };
+}
+
 /// Failed dumps and restores that stay to be looked at.
 const FAILED_KEPT: usize = 10;
 

@@ -84,4 +84,6 @@ ids! {
     AttachmentId,
     /// One backup of a database.
     BackupId,
+    /// A job of a scheduler.
+    JobId,
 }

@@ -22,6 +22,7 @@ pub mod git;
 pub mod hint;
 pub mod hostname;
 pub mod id;
+pub mod job;
 pub mod log_line;
 pub mod memory;
 pub mod network;

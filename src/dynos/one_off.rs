@@ -77,10 +77,24 @@ impl Dynos {
     /// # Errors
     /// When the app has no code, rests, or a limit is reached.
     pub async fn run_detached(&self, app: AppId, order: RunOrder) -> Result<DynoView, DynoError> {
+        Ok(self.run_job(app, order).await?.0)
+    }
+
+    /// The same, and tells how it ends.
+    ///
+    /// # Errors
+    /// As `run_detached`.
+    pub async fn run_job(&self, app: AppId, order: RunOrder) -> Result<(DynoView, watch::Receiver<Option<Outcome>>), DynoError> {
         let allowed = self.ask(app, |reply| Command::Allow(None, reply)).await?;
         let (view, life) = self.enter(allowed, order, None).await?;
+        let outcome = life.outcome.subscribe();
         self.context.parts.tasks.spawn(life.run(Begin::Detached(None)));
-        Ok(view)
+        Ok((view, outcome))
+    }
+
+    /// How one that runs will end; None when it does not run any more.
+    pub fn outcome_of(&self, app: AppId, id: DynoId) -> Option<watch::Receiver<Option<Outcome>>> {
+        self.context.one_offs.outcome_of(app, id)
     }
 
     /// Makes room for a command that starts when its client comes with the secret, which works once

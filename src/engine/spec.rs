@@ -299,6 +299,8 @@ pub struct AddonInput<'a> {
 
 /// The uid of database servers, and of everything that touches their files.
 pub const DATABASE_UID: AppUid = AppUid(19_998);
+/// The uid of key-value servers.
+pub const KEYVALUE_UID: AppUid = AppUid(19_996);
 /// The uid of their relays.
 pub const RELAY_UID: AppUid = AppUid(19_997);
 

@@ -8,7 +8,7 @@ use http::{HeaderValue, StatusCode, header};
 
 use crate::{
     accounts::AccountError,
-    addons::{AddonError, BackupError},
+    addons::{AddonError, BackupError, JobError},
     apps::AppError,
     builder::BuildError,
     connections::ConnectionError,
@@ -334,6 +334,8 @@ impl From<AddonError> for Fault {
             | AddonError::AttachmentTaken(_)
             | AddonError::BadName
             | AddonError::AttachmentName(_) => Fault::invalid(message),
+            AddonError::NotADatabase(_) => Fault::not_found("add_on"),
+            AddonError::NothingToAttach | AddonError::NoSuchPolicy(_) => Fault::invalid(message),
             AddonError::Busy(_) => Fault::conflict(message),
             AddonError::Dump(_) | AddonError::Load(_) => Fault::invalid(message),
             AddonError::Sql(error) => Fault::internal(&error),
@@ -343,6 +345,17 @@ impl From<AddonError> for Fault {
             AddonError::Network(error) => Fault::internal(&error),
             AddonError::Io(error) => error.into(),
             AddonError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<JobError> for Fault {
+    fn from(error: JobError) -> Fault {
+        let message = error.to_string();
+        match error {
+            JobError::NoSuchJob => Fault { message, ..Fault::not_found("job") },
+            JobError::TooMany(_) | JobError::Fault(_) => Fault::invalid(message),
+            JobError::Addon(error) => error.into(),
         }
     }
 }

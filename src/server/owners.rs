@@ -192,6 +192,7 @@ impl Owners {
             writer: writer.clone(),
             engine: engine.clone(),
             releases: releases.clone(),
+            dynos: dynos.clone(),
             logs: logs.clone(),
             keys: keys.clone(),
             host: host.clone(),
@@ -333,6 +334,7 @@ impl Owners {
         self.repeat(seconds(300), nobody(), &self.dynos, |dynos| async move { dynos.check_disks().await });
         self.repeat(seconds(15), self.addons.activator(), &self.addons, |addons| async move { addons.work().await });
         self.repeat(seconds(60), nobody(), &self.addons, |addons| async move { addons.sweep().await });
+        self.repeat(seconds(10), nobody(), &self.addons, |addons| async move { addons.run_jobs().await });
         self.repeat(seconds(10), self.addons.backups_activator(), &self.addons, |addons| async move { addons.back_up().await });
         self.repeat(seconds(60), nobody(), &self.apps, |apps| async move { apps.sweep_bin().await });
         self.repeat(seconds(1), nobody(), &self.announcer(), |announcer| async move {

@@ -3,8 +3,8 @@
 use sqlx::SqliteConnection;
 
 use crate::{
-    domain::{AddonId, AppId, Timestamp, UserId, backup::BackupSchedule, user::Actor},
-    store::{Reader, StoreError, Writer, addon_attachments, addon_attachments::NewAttachment, backup_schedules},
+    domain::{AddonId, AppId, Timestamp, UserId, user::Actor},
+    store::{Reader, StoreError, Writer, addon_attachments, addon_attachments::NewAttachment},
 };
 
 /// A destroyed add-on.
@@ -62,18 +62,16 @@ impl Writer {
     /// False when it is not there any more.
     pub async fn take_from_bin(
         &self,
-        (addon, app): (AddonId, AppId),
+        (addon, app, now): (AddonId, AppId, Timestamp),
         by: &Actor,
-        attachment: &NewAttachment<'_>,
-        backups: Option<&BackupSchedule>,
+        attachment: Option<&NewAttachment<'_>>,
     ) -> Result<bool, StoreError> {
         let mut tx = self.begin().await?;
-        if !take(&mut tx, addon, (app, by), attachment.now).await? {
+        if !take(&mut tx, addon, (app, by), now).await? {
             return Ok(false);
         }
-        addon_attachments::insert(&mut tx, attachment).await?;
-        if let Some(schedule) = backups {
-            backup_schedules::insert(&mut tx, schedule).await?;
+        if let Some(attachment) = attachment {
+            addon_attachments::insert(&mut tx, attachment).await?;
         }
         tx.commit().await?;
         Ok(true)
@@ -104,6 +102,14 @@ pub(super) async fn take(
     .execute(&mut *tx)
     .await?;
     sqlx::query!("delete from addon_bin where addon_id = ?", addon).execute(&mut *tx).await?;
+    sqlx::query!(
+        "insert into backup_schedules (addon_id, hour, time_zone, next_at)
+         select id, 3, 'UTC', ? from addons where id = ? and service = 'heroku-postgresql' on conflict do nothing",
+        now,
+        addon
+    )
+    .execute(&mut *tx)
+    .await?;
     Ok(done.rows_affected() > 0)
 }
 

@@ -152,8 +152,8 @@ impl Reader {
 }
 
 impl Writer {
-    /// An add-on and its first attachment, or neither. False when the app has `limit` add-ons.
-    pub async fn add_addon(&self, new: &NewAddon<'_>, attachment: &NewAttachment<'_>, limit: u32) -> Result<bool, StoreError> {
+    /// An add-on and its first attachment where it has one, or neither. False when the app has `limit` add-ons.
+    pub async fn add_addon(&self, new: &NewAddon<'_>, attachment: Option<&NewAttachment<'_>>, limit: u32) -> Result<bool, StoreError> {
         let mut tx = self.begin().await?;
         let (user, email) = (new.by.id, new.by.email.as_str());
         let done = sqlx::query!(
@@ -181,7 +181,9 @@ impl Writer {
         if done.rows_affected() == 0 {
             return Ok(false);
         }
-        addon_attachments::insert(&mut tx, attachment).await?;
+        if let Some(attachment) = attachment {
+            addon_attachments::insert(&mut tx, attachment).await?;
+        }
         if let Some(schedule) = &new.backups {
             backup_schedules::insert(&mut tx, schedule).await?;
         }

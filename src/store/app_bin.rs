@@ -127,6 +127,15 @@ impl Writer {
                 addon_attachments::insert(&mut tx, &new).await?;
             }
         }
+        // A scheduler is attached to nothing: its jobs tell whose it is.
+        let schedulers = sqlx::query_scalar!(
+            r#"select distinct j.addon_id as "addon_id!: AddonId" from scheduler_jobs j join addon_bin b on b.addon_id = j.addon_id
+               where j.app_id = ?"#,
+            id
+        );
+        for scheduler in schedulers.fetch_all(&mut *tx).await? {
+            addon_bin::take(&mut tx, scheduler, (id, by), now).await?;
+        }
         tx.commit().await?;
         Ok(Restored::Done)
     }

@@ -8,11 +8,11 @@ use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 
 use crate::{
-    addons::{Addon, AddonError, Wanted},
+    addons::{Addon, AddonError, EVICTION_POLICIES, Wanted},
     apps::App,
     domain::{
         AttachmentId, Role, Timestamp,
-        addon::{AddonState, AttachmentState, SERVICES},
+        addon::{AddonPlan, AddonState, AttachmentState, SERVICES, Service, ServiceKind},
         user::Actor,
     },
     http::{AppAccess, Deployer, Fault, Owning},
@@ -23,6 +23,7 @@ use crate::{
         cx::Cx,
         form::Form,
         front::{Sent, fields},
+        jobs::Jobs,
         lang,
         lang::Lang,
         page, say, see_other,
@@ -73,7 +74,7 @@ pub struct Row {
     pub plan: String,
     pub state: Pill,
     pub vars: String,
-    pub meter: Meter,
+    pub meter: Option<Meter>,
     /// Where it is changed: the page of its own app.
     pub href: String,
     pub error: Option<String>,
@@ -118,7 +119,7 @@ impl Row {
             Row {
                 plan: format!("{} · {}", addon.service().human_name, addon.plan().human_name),
                 state: pill(cx, addon.state),
-                meter: Meter::of(cx, &addon),
+                meter: addon.is_database().then(|| Meter::of(cx, &addon)),
                 href: format!("/apps/{}/addons/{}", addon.app_name, addon.name),
                 error: addon.error.clone().filter(|_| addon.state != AddonState::Provisioned),
                 name: addon.name,
@@ -135,7 +136,7 @@ impl AddonList {
         let bin = web.reader.binned_of(by.id).await?.into_iter().filter(|thrown| thrown.app_name == app.name.as_str());
         Ok(AddonList {
             rows: Row::all(web, cx, app).await?,
-            offers: offers(cx, &query),
+            offers: offers(cx, &query, web.addons.offered()),
             offered: web.addons.offered(),
             bin: bin.map(|thrown| Thrown { id: thrown.addon_id.to_string(), name: thrown.name, until: thrown.purge_at }).collect(),
             query,
@@ -143,23 +144,31 @@ impl AddonList {
     }
 }
 
-/// What a search finds: all of it without a word.
-fn offers(cx: &Cx, query: &str) -> Vec<Offer> {
-    let plans = SERVICES.iter().flat_map(|service| service.plans.iter().map(move |plan| (service, plan)));
+/// One line on a plan.
+fn plan_text(cx: &Cx, service: &Service, plan: &AddonPlan) -> String {
+    let (size, connections) = (lang::bytes(plan.bytes), plan.connections.to_string());
+    match service.kind {
+        ServiceKind::Postgres => {
+            cx.lang.with("addon-plan-text", &[("rows", &grouped(cx, plan.rows)), ("size", &size), ("connections", &connections)])
+        }
+        ServiceKind::KeyValue => cx.lang.with("addon-store-text", &[("size", &size), ("connections", &connections)]),
+        ServiceKind::Scheduler => cx.t("addon-scheduler-text"),
+    }
+}
+
+/// What a search finds: all of it without a word. Without their image only the scheduler is offered.
+fn offers(cx: &Cx, query: &str, image: bool) -> Vec<Offer> {
+    let services = SERVICES.iter().filter(|service| image || service.kind == ServiceKind::Scheduler);
+    let plans = services.flat_map(|service| service.plans.iter().map(move |plan| (service, plan)));
     let offers = plans.map(|(service, plan)| Offer {
         plan: format!("{}:{}", service.name, plan.name),
         title: format!("{} · {}", service.human_name, plan.human_name),
-        text: cx.lang.with(
-            "addon-plan-text",
-            &[
-                ("rows", &grouped(cx, plan.rows)),
-                ("size", &format!("{} GB", plan.bytes / (1024 * 1024 * 1024))),
-                ("connections", &plan.connections.to_string()),
-            ],
-        ),
+        text: plan_text(cx, service, plan),
     });
     let wanted = query.to_lowercase();
-    offers.filter(|offer| format!("{} {} postgres database sql", offer.plan, offer.title).to_lowercase().contains(&wanted)).collect()
+    offers
+        .filter(|offer| format!("{} {} {} database sql cache cron", offer.plan, offer.title, offer.text).to_lowercase().contains(&wanted))
+        .collect()
 }
 
 /// `10,000`, as the reader's language writes it.
@@ -233,7 +242,7 @@ pub async fn restore(State(web): State<Web>, cx: Cx, AppAccess { app, by }: Depl
 }
 
 /// Back with a message: what was done, or what went wrong in words.
-fn done(cx: &Cx, back: &str, (key, value): (&str, &str), outcome: Result<(), AddonError>) -> Page {
+pub fn done(cx: &Cx, back: &str, (key, value): (&str, &str), outcome: Result<(), AddonError>) -> Page {
     match outcome {
         Ok(()) => Ok(see_other(back, [cx.flash(true, key, value)])),
         Err(error) => match say::addon(cx.lang, &error) {
@@ -252,14 +261,19 @@ struct AddonPage {
     name: String,
     plan: String,
     state: Pill,
-    meter: Meter,
+    meter: Option<Meter>,
     facts: Vec<(String, String)>,
     attachments: Vec<Attached>,
     /// The address with its password, when it was asked for.
     url: Option<String>,
     revealed: bool,
     error: Option<String>,
-    backups: Backups,
+    /// Of a database.
+    backups: Option<Backups>,
+    /// Of a scheduler.
+    jobs: Option<Jobs>,
+    /// Of a key-value store: what it can do when it is full, and what it does.
+    policies: Vec<(&'static str, bool)>,
 }
 
 struct Attached {
@@ -277,7 +291,8 @@ pub async fn owned(web: &Web, app: &App, named: &str) -> Result<Addon, Fault> {
 
 /// A database the app owns, by its name.
 pub async fn owned_database(web: &Web, app: &App, named: &str) -> Result<Addon, Fault> {
-    owned(web, app, named).await
+    let addon = owned(web, app, named).await?;
+    if addon.is_database() { Ok(addon) } else { Err(Fault::not_found("add_on")) }
 }
 
 #[derive(Deserialize, Default)]
@@ -295,6 +310,29 @@ pub async fn addon_page(
 ) -> Page {
     let addon = owned(&web, &app, &named).await?;
     show(&web, cx, &app, &addon, (StatusCode::OK, Form::default(), query.reveal.is_some())).await
+}
+
+/// What a key-value store can do when it is full, with the one it does; empty for other add-ons.
+async fn policies(web: &Web, addon: &Addon) -> Result<Vec<(&'static str, bool)>, Fault> {
+    if addon.kind() != ServiceKind::KeyValue {
+        return Ok(Vec::new());
+    }
+    let now = web.addons.eviction_policy(addon).await?;
+    Ok(EVICTION_POLICIES.iter().map(|(policy, _)| (*policy, *policy == now)).collect())
+}
+
+/// What is known of an add-on.
+fn facts(cx: &Cx, addon: &Addon) -> Vec<(String, String)> {
+    let connections = (cx.t("addon-connections"), addon.plan().connections.to_string());
+    let mut facts = match addon.kind() {
+        ServiceKind::Postgres => {
+            vec![(cx.t("addon-size"), lang::bytes(addon.bytes)), (cx.t("addon-tables"), addon.tables.to_string()), connections]
+        }
+        ServiceKind::KeyValue => vec![(cx.t("addon-memory"), lang::bytes(addon.plan().bytes)), connections],
+        ServiceKind::Scheduler => Vec::new(),
+    };
+    facts.push((cx.t("made-on"), addon.created_at.to_string()));
+    facts
 }
 
 /// The page of an add-on, with what is wrong with a form on it.
@@ -315,25 +353,21 @@ pub async fn show(web: &Web, cx: Cx, app: &App, addon: &Addon, (status, form, re
         var: one.name.key().to_string(),
         coming: one.state != AttachmentState::Attached,
     });
-    let facts = vec![
-        (cx.t("addon-size"), lang::bytes(addon.bytes)),
-        (cx.t("addon-tables"), addon.tables.to_string()),
-        (cx.t("addon-connections"), addon.plan().connections.to_string()),
-        (cx.t("made-on"), addon.created_at.to_string()),
-    ];
     let shown = AddonPage {
         head,
         form,
         name: addon.name.clone(),
         plan: format!("{} · {}", addon.service().human_name, addon.plan().human_name),
         state: pill(&cx, addon.state),
-        meter: Meter::of(&cx, addon),
-        facts,
+        meter: addon.is_database().then(|| Meter::of(&cx, addon)),
+        facts: facts(&cx, addon),
         attachments: attached.collect(),
         revealed: url.is_some(),
         url,
         error: addon.error.clone(),
-        backups: Backups::load(web, &cx, addon).await?,
+        backups: if addon.is_database() { Some(Backups::load(web, &cx, addon).await?) } else { None },
+        jobs: Jobs::load(web, &cx, addon).await?,
+        policies: policies(web, addon).await?,
         cx,
     };
     Ok(page(status, &shown))

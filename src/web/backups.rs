@@ -18,7 +18,7 @@ use crate::{
     http::{AppAccess, Deployer, Fault, Owning},
     web::{
         Page, Web,
-        addons::{owned, show},
+        addons::{owned_database, show},
         cx::Cx,
         form::Form,
         front::{Sent, fields},
@@ -108,7 +108,7 @@ async fn found(web: &Web, addon: &Addon, named: &str) -> Result<Backup, Fault> {
 }
 
 pub async fn capture(State(web): State<Web>, cx: Cx, AppAccess { app, by }: Deployer, Path((_, named)): Path<(String, String)>) -> Page {
-    let addon = owned(&web, &app, &named).await?;
+    let addon = owned_database(&web, &app, &named).await?;
     done(&cx, &addon, ("flash-backup-ordered", ""), web.addons.capture(&addon, Some(&by)).await.map(drop))
 }
 
@@ -118,7 +118,7 @@ pub async fn cancel(
     AppAccess { app, .. }: Deployer,
     Path((_, named, backup)): Path<(String, String, String)>,
 ) -> Page {
-    let addon = owned(&web, &app, &named).await?;
+    let addon = owned_database(&web, &app, &named).await?;
     let backup = found(&web, &addon, &backup).await?;
     done(&cx, &addon, ("flash-backup-cancelled", &backup.name()), web.addons.cancel_backup(&backup).await)
 }
@@ -129,7 +129,7 @@ pub async fn delete(
     AppAccess { app, by }: Owning,
     Path((_, named, backup)): Path<(String, String, String)>,
 ) -> Page {
-    let addon = owned(&web, &app, &named).await?;
+    let addon = owned_database(&web, &app, &named).await?;
     let backup = found(&web, &addon, &backup).await?;
     done(&cx, &addon, ("flash-backup-deleted", &backup.name()), web.addons.delete_backup(&backup, &by).await)
 }
@@ -140,7 +140,7 @@ pub async fn download(
     AppAccess { app, .. }: Deployer,
     Path((_, named, backup)): Path<(String, String, String)>,
 ) -> Page {
-    let addon = owned(&web, &app, &named).await?;
+    let addon = owned_database(&web, &app, &named).await?;
     let backup = found(&web, &addon, &backup).await?;
     let (file, length) = web.addons.open_backup(&backup).await?;
     let headers = [
@@ -166,7 +166,7 @@ pub async fn restore(
     sent: Sent<Restore>,
 ) -> Page {
     let Restore { backup, confirm } = fields(sent)?;
-    let addon = owned(&web, &app, &named).await?;
+    let addon = owned_database(&web, &app, &named).await?;
     if confirm.trim() != app.name.as_str() {
         let form = Form::default().filled("backup", backup).wrong("restore", cx.t1("delete-mismatch", "name", &app.name));
         return show(&web, cx, &app, &addon, (StatusCode::UNPROCESSABLE_ENTITY, form, false)).await;
@@ -191,7 +191,7 @@ pub async fn schedule(
     sent: Sent<Schedule>,
 ) -> Page {
     let Schedule { hour, time_zone } = fields(sent)?;
-    let addon = owned(&web, &app, &named).await?;
+    let addon = owned_database(&web, &app, &named).await?;
     if hour.is_empty() {
         return done(&cx, &addon, ("flash-backup-unscheduled", ""), web.addons.unschedule_backups(addon.id).await.map(drop));
     }

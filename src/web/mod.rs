@@ -60,6 +60,7 @@ mod front;
 mod github;
 mod hint;
 mod host;
+mod jobs;
 mod lang;
 mod log;
 mod metrics;
@@ -192,6 +193,9 @@ fn app_pages() -> Router<Web> {
         .route("/addons/{addon}/attach", post(addons::attach))
         .route("/addons/{addon}/detach", post(addons::detach))
         .route("/addons/{addon}/destroy", post(addons::destroy))
+        .route("/addons/{addon}/jobs", post(jobs::add))
+        .route("/addons/{addon}/jobs/delete", post(jobs::delete))
+        .route("/addons/{addon}/policy", post(jobs::set_policy))
         .route("/addons/{addon}/data", get(database::database_page).post(database::ask))
         .route("/addons/{addon}/backups", post(backups::capture))
         .route("/addons/{addon}/backups/{backup}/cancel", post(backups::cancel))

@@ -109,6 +109,7 @@ pub fn addon(lang: Lang, error: &AddonError) -> Option<String> {
         AddonError::AttachmentTaken(key) => lang.with("addon-name-taken", &[("key", key)]),
         AddonError::AttachmentName(_) => lang.t("addon-bad-name"),
         AddonError::Busy(name) => lang.with("addon-busy", &[("name", name)]),
+        AddonError::NothingToAttach => lang.t("addon-nothing-attached"),
         AddonError::ServerDown => lang.t("addon-server-down"),
         _ => return None,
     })

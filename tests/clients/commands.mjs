@@ -19,7 +19,7 @@ export const reference = `
   domains domains:add domains:info domains:remove domains:wait domains:clear certs certs:add drains drains:add drains:remove
   webhooks webhooks:add webhooks:info webhooks:update webhooks:remove webhooks:deliveries webhooks:events
   addons addons:create addons:info addons:destroy addons:upgrade addons:attach addons:detach addons:plans addons:services addons:docs addons:wait
-  pg:info pg:wait pg:psql pg:ps pg:credentials:url pg:backups pg:backups:capture pg:backups:url pg:backups:schedule pg:backups:schedules pg:reset
+  pg:info pg:wait pg:psql pg:ps pg:credentials:url pg:backups pg:backups:capture pg:backups:url pg:backups:info pg:backups:restore pg:backups:delete pg:backups:schedule pg:backups:schedules pg:backups:unschedule pg:reset
   buildpacks buildpacks:add buildpacks:set buildpacks:clear
   pipelines pipelines:create pipelines:add pipelines:info pipelines:promote pipelines:remove pipelines:rename pipelines:update pipelines:destroy
   keys keys:add regions teams spaces clients usage:addons local local:run
@@ -41,11 +41,10 @@ export const impossible = [
   ["ps:autoscale:enable", "There is one dyno a process type."],
   ["ci", "Heroku CI is not offered. `Wait for CI` on the Deploy tab follows GitHub's checks."],
   ["notifications", "Asks a fixed host. Webhooks: `heroku webhooks:add`."],
-  ["redis:info", "There is no Redis add-on."],
   ["certs:add", "A certificate for all hosts is set by the operator (`SIESTA_TLS_CERT`, `SIESTA_TLS_KEY`). The server says so."],
   ...`run run:inside run:detached
     addons addons:create addons:info addons:destroy addons:upgrade addons:attach addons:detach addons:plans addons:services addons:docs addons:wait
-    pg:info pg:wait pg:psql pg:ps pg:credentials:url pg:backups pg:backups:capture pg:backups:url pg:backups:schedule pg:backups:schedules pg:reset
+    pg:info pg:wait pg:psql pg:ps pg:credentials:url pg:reset
     auth:login auth:logout`
     .split(/\s+/)
     .map((name) => [name, LATER]),
@@ -413,6 +412,67 @@ export const commands = [
   { name: "features", args: ["features", ...A], effectText: "the app's features" },
   { name: "labs", args: ["labs", ...A], effectText: "account and app features" },
   { name: "drains", args: ["drains", ...A], effectText: "the app's drains" },
+
+  // --- backups and key-value stores
+  {
+    name: "pg:backups:capture",
+    args: ["pg:backups:capture", "DATABASE_URL", ...A],
+    first: async ({ api }) => {
+      const apps = (await api("/apps/tienda/addons")).json;
+      for (const plan of ["heroku-postgresql:mini", "heroku-redis:mini"]) {
+        if (!apps.some((addon) => plan.startsWith(addon.addon_service.name))) equal((await api("/apps/tienda/addons", { method: "POST", body: { plan } })).status, 201);
+      }
+      await eventually(async () => assert.ok((await api("/apps/tienda/addons")).json.every((addon) => addon.state === "provisioned")), 120_000);
+    },
+    says: /Backing up .* b001/,
+    effectText: "a dump that was restored and counted",
+    effect: async (world) => {
+      const [backup] = (await world.api("/client/v11/apps/tienda/transfers")).json;
+      assert.ok(backup.succeeded && backup.verified_at);
+    },
+  },
+  { name: "pg:backups", args: ["pg:backups", ...A], says: /b001[^]*Completed/, effectText: "lists them" },
+  { name: "pg:backups:info", args: ["pg:backups:info", "b001", ...A], says: [/Status:\s+Completed/, /Verified/], effectText: "one of them" },
+  {
+    name: "pg:backups:url",
+    args: ["pg:backups:url", "b001", ...A],
+    effectText: "an address that gives the dump once",
+    effect: async (world, { out }) => {
+      const path = new URL(out.trim()).pathname;
+      const dump = await fetch(`http://localhost:${world.port}${path}`);
+      equal(Buffer.from(await dump.arrayBuffer()).subarray(0, 5).toString(), "PGDMP");
+      equal((await fetch(`http://localhost:${world.port}${path}`)).status, 404);
+    },
+  },
+  {
+    name: "pg:backups:restore",
+    args: ["pg:backups:restore", "b001", "DATABASE_URL", "--confirm", "tienda", ...A],
+    says: /Restoring/,
+    effectText: "puts it in the database's place",
+    effect: async (world) => assert.ok((await world.api("/client/v11/apps/tienda/transfers")).json.some((one) => one.to_type === "pg_restore" && one.succeeded)),
+  },
+  {
+    name: "pg:backups:schedule",
+    args: ["pg:backups:schedule", "DATABASE_URL", "--at", "04:00 Europe/Madrid", ...A],
+    effectText: "a dump every day",
+  },
+  { name: "pg:backups:schedules", args: ["pg:backups:schedules", ...A], says: /DATABASE_URL: daily at 4:00 Europe\/Madrid/, effectText: "when" },
+  {
+    name: "pg:backups:unschedule",
+    args: ["pg:backups:unschedule", "DATABASE_URL", ...A],
+    effectText: "and not any more",
+    effect: async (world) => {
+      const addon = (await world.api("/apps/tienda/addons")).json.find((one) => one.addon_service.name === "heroku-postgresql");
+      equal((await world.api(`/client/v11/databases/${addon.id}/transfer-schedules`)).json, []);
+    },
+  },
+  {
+    name: "pg:backups:delete",
+    args: ["pg:backups:delete", "b001", "--confirm", "tienda", ...A],
+    effectText: "deletes one",
+    effect: async (world) => assert.ok(!(await world.api("/client/v11/apps/tienda/transfers")).json.some((one) => one.num === 1)),
+  },
+  { name: "redis:info", args: ["redis:info", ...A], says: [/Maxmemory:\s+25 MB/, /allkeys-lru/], effectText: "plan, memory, eviction policy" },
 
   // --- lists of what there is
   { name: "keys", args: ["keys"], says: /no SSH keys/i, effectText: "none: git goes over https" },

@@ -15,6 +15,7 @@ mod engine_contract;
 mod github;
 mod hints;
 mod host;
+mod jobs;
 mod plans;
 mod quota;
 mod router;

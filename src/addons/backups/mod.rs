@@ -10,7 +10,7 @@ mod task;
 use std::{
     collections::BTreeSet,
     path::PathBuf,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, PoisonError, atomic::AtomicI64},
 };
 
 use tokio_util::sync::CancellationToken;
@@ -19,6 +19,7 @@ use crate::{
     addons::{Addon, AddonError, Addons, AddonsParts},
     domain::{
         AddonId, AppId, BackupId,
+        addon::ServiceKind,
         backup::{self, Backup, BackupKind, BackupSchedule, BackupState, ScheduleFault},
         capacity::NoRoom,
         user::Actor,
@@ -99,6 +100,8 @@ pub(super) struct Backups {
     working: tokio::sync::Mutex<()>,
     /// What runs, and how it is told to end.
     current: Mutex<Option<(BackupId, CancellationToken)>>,
+    /// When old ones were let go last, in milliseconds since the epoch.
+    expired_at: AtomicI64,
 }
 
 impl Backups {
@@ -141,6 +144,7 @@ impl Addons {
     }
 
     async fn order(&self, addon: &Addon, kind: BackupKind, source: Option<&Backup>, by: Option<&Actor>) -> Result<Backup, BackupError> {
+        super::must_be_database(addon)?;
         let parts = &self.inner.parts;
         let by_email = by.map_or("", |by| by.email.as_str());
         let new = NewBackup { id: BackupId::new(), addon, kind, source, by_email, now: parts.clock.now() };
@@ -241,7 +245,10 @@ impl Addons {
     }
 
     /// The schedule a database begins with.
-    pub(super) fn first_schedule(&self, addon: AddonId) -> Option<BackupSchedule> {
+    pub(super) fn first_schedule(&self, kind: ServiceKind, addon: AddonId) -> Option<BackupSchedule> {
+        if kind != ServiceKind::Postgres {
+            return None;
+        }
         let (hour, time_zone) = backup::DEFAULT_HOUR;
         let next_at = backup::next_at(hour, time_zone, self.inner.parts.clock.now()).ok()?;
         Some(BackupSchedule { addon_id: addon, hour, time_zone: time_zone.to_owned(), next_at })

@@ -1,6 +1,6 @@
 //! Works off the orders: a dump with its proof, a restore with its swap.
 
-use std::{collections::BTreeMap, os::unix::fs::DirBuilderExt as _, time::Duration};
+use std::{collections::BTreeMap, os::unix::fs::DirBuilderExt as _, sync::atomic::Ordering, time::Duration};
 
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,8 @@ use crate::{
 
 /// One order takes no longer than this.
 const LONGEST: Duration = Duration::from_secs(3600);
+/// What is not kept any longer is looked for after every order, and this often.
+const HOUR_MILLIS: i64 = 3_600_000;
 /// How often one is begun at most.
 const ATTEMPTS: u32 = 3;
 /// Who uses the server while a dump or restore runs, in the list of those who came in.
@@ -48,7 +50,9 @@ impl Addons {
             inner.parts.writer.put_off_all_backups().await?;
         }
         self.order_what_is_due().await?;
+        let mut worked = false;
         while let Some(next) = inner.parts.reader.next_backup().await? {
+            worked = true;
             if !inner.parts.writer.begin_backup(next.id, inner.parts.clock.now()).await? {
                 continue;
             }
@@ -57,7 +61,12 @@ impl Addons {
                 break;
             }
         }
-        inner.expire().await
+        let (now, last) = (inner.parts.clock.now().millis(), inner.backups.expired_at.load(Ordering::SeqCst));
+        if worked || now.saturating_sub(last) >= HOUR_MILLIS {
+            inner.expire().await?;
+            inner.backups.expired_at.store(now, Ordering::SeqCst);
+        }
+        Ok(())
     }
 
     /// A dump for each schedule whose time has come: one, however many were missed.

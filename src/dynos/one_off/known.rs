@@ -149,6 +149,11 @@ impl OneOffs {
         entries.values().filter(|entry| entry.known.app == app).map(|entry| (entry.view.name.clone(), entry.outcome.clone())).collect()
     }
 
+    /// How one will end.
+    pub(super) fn outcome_of(&self, app: AppId, id: DynoId) -> Option<watch::Receiver<Option<Outcome>>> {
+        self.lock().get(&id).filter(|entry| entry.known.app == app).map(|entry| entry.outcome.clone())
+    }
+
     /// Orders one to end; true with it when it only waited, so that nothing runs.
     pub(super) fn stop(&self, app: AppId, name: &DynoName) -> Option<(DynoId, bool)> {
         let mut entries = self.lock();

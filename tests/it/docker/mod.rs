@@ -19,4 +19,5 @@ mod kill;
 mod nap;
 mod shop;
 mod states;
+mod stores;
 pub mod tiny;

@@ -38,6 +38,9 @@ fn least(route: &str) -> Option<Role> {
         | "POST /addons/{addon}/backups/{backup}/cancel"
         | "GET /addons/{addon}/backups/{backup}/download"
         | "POST /addons/{addon}/schedule"
+        | "POST /addons/{addon}/jobs"
+        | "POST /addons/{addon}/jobs/delete"
+        | "POST /addons/{addon}/policy"
         | "POST /scale"
         | "POST /restart"
         | "POST /wake"
@@ -98,10 +101,13 @@ fn fields(path: &str) -> &'static [(&'static str, &'static str)] {
         "/addons/restore" => &[("addon", NOBODY)],
         "/addons/{addon}/attach" => &[("to", "tienda"), ("name", "")],
         "/addons/{addon}/detach" => &[("attachment", "x")],
-        "/addons/{addon}/destroy" | "/delete" => &[("confirm", "something else")],
         "/addons/{addon}/data" => &[("sql", "select 1")],
         "/addons/{addon}/restore-backup" => &[("backup", "b001"), ("confirm", "something else")],
         "/addons/{addon}/schedule" => &[("hour", "3"), ("time_zone", "UTC")],
+        "/addons/{addon}/jobs" => &[("command", "ls"), ("every", "ten")],
+        "/addons/{addon}/jobs/delete" => &[("job", NOBODY)],
+        "/addons/{addon}/policy" => &[("policy", "allkeys-lru")],
+        "/addons/{addon}/destroy" | "/delete" => &[("confirm", "something else")],
         "/scale" => &[("process", "web"), ("quantity", "0")],
         "/github/connect" | "/github/connect-public" => &[("repository", "ana/tienda")],
         "/github/deploy" | "/github/automatic" => &[("branch", "main")],

@@ -19,13 +19,16 @@ const READS: [&str; 11] = [
     "/settings",
     "/settings?reveal=1",
 ];
-const CHANGES: [(&str, &[(&str, &str)]); 32] = [
+const CHANGES: [(&str, &[(&str, &str)]); 35] = [
     ("/addons", &[("plan", "heroku-postgresql:mini")]),
     ("/addons/restore", &[("addon", "0198c0de-0000-7000-8000-000000000000")]),
     ("/addons/postgresql-x-1/rotate", &[]),
     ("/addons/postgresql-x-1/attach", &[("to", "tienda"), ("name", "")]),
     ("/addons/postgresql-x-1/detach", &[("attachment", "x")]),
     ("/addons/postgresql-x-1/destroy", &[("confirm", "tienda")]),
+    ("/addons/postgresql-x-1/jobs", &[("command", "ls"), ("every", "ten")]),
+    ("/addons/postgresql-x-1/jobs/delete", &[("job", "0198c0de-0000-7000-8000-000000000000")]),
+    ("/addons/postgresql-x-1/policy", &[("policy", "allkeys-lru")]),
     ("/addons/postgresql-x-1/data", &[("sql", "select 1")]),
     ("/addons/postgresql-x-1/backups", &[]),
     ("/addons/postgresql-x-1/backups/b001/cancel", &[]),
