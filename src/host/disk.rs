@@ -106,7 +106,9 @@ mod tests {
             fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
             fs::write(path, vec![7; 9_000]).expect("a file");
         };
-        ["siesta.db", "siesta.db-wal", "files/c0de", "postgres/files/base/1", "key"].map(write);
+        for name in ["siesta.db", "siesta.db-wal", "files/c0de", "postgres/files/base/1", "key"] {
+            write(name);
+        }
         let disk = look(folder.path());
         assert_eq!(disk.iter().map(|(kind, _)| *kind).collect::<Vec<_>>(), [Kind::State, Kind::Code, Kind::Databases, Kind::Other]);
         assert!(disk[0].1 >= 2 * 9_000 && disk.iter().all(|(_, bytes)| *bytes >= 9_000), "{disk:?}");
