@@ -1,6 +1,6 @@
 //! The table `awake_spans`: when an app was awake.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use crate::{
     domain::{
@@ -30,6 +30,26 @@ impl Reader {
             goes_on
         });
         Ok(rows.into_iter().map(|row| Span { from: row.from, to: row.to }).collect())
+    }
+
+    /// Spans of every app an account may touch, in one go; of an app whose number of dynos changed there
+    /// are several in a row.
+    pub async fn awake_spans_open_to(&self, user: UserId, since: Timestamp) -> Result<HashMap<AppId, Vec<Span>>, StoreError> {
+        let rows = sqlx::query!(
+            r#"select s.app_id as "app_id: AppId", s.started_at as "from: Timestamp", s.ended_at as "to: Timestamp"
+               from apps a join awake_spans s on s.app_id = a.id and (s.ended_at is null or s.ended_at > ?2)
+               where a.owner_id = ?1 or exists (select 1 from collaborators c where c.app_id = a.id and c.user_id = ?1)
+               order by s.app_id, s.started_at, s.id"#,
+            user,
+            since
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mut spans: HashMap<AppId, Vec<Span>> = HashMap::new();
+        for row in rows {
+            spans.entry(row.app_id).or_default().push(Span { from: row.from, to: row.to });
+        }
+        Ok(spans)
     }
 
     /// How long the app's dynos ran since `since`, each counted by itself.

@@ -1,5 +1,7 @@
 //! The table `builds`: the row is the queue.
 
+use std::collections::HashSet;
+
 use sqlx::types::Json;
 
 use crate::{
@@ -135,6 +137,12 @@ impl Reader {
                 .fetch_all(&self.pool)
                 .await?;
         Ok(ids)
+    }
+
+    /// Apps with a build that waits or runs.
+    pub async fn apps_that_build(&self) -> Result<HashSet<AppId>, StoreError> {
+        let ids = sqlx::query_scalar!(r#"select distinct app_id as "id: AppId" from builds where status in ('queued', 'running')"#);
+        Ok(ids.fetch_all(&self.pool).await?.into_iter().collect())
     }
 
     /// Builds of all apps that wait or run, in the order in which they come.

@@ -39,6 +39,17 @@ impl Reader {
         Ok(select!("where a.id = ? and r.id = a.current_release_id", app).fetch_optional(&self.pool).await?)
     }
 
+    /// The current releases of all apps an account may touch.
+    pub async fn current_releases_open_to(&self, user: UserId) -> Result<Vec<Release>, StoreError> {
+        let rows = select!(
+            "where r.id = a.current_release_id
+               and (a.owner_id = ? or exists (select 1 from collaborators c where c.app_id = a.id and c.user_id = ?))",
+            user,
+            user
+        );
+        Ok(rows.fetch_all(&self.pool).await?)
+    }
+
     /// The release the next one builds on: the current one, or a newer one whose release phase runs.
     pub async fn newest_release(&self, app: AppId) -> Result<Option<Release>, StoreError> {
         let release =

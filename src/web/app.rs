@@ -94,7 +94,7 @@ impl Head {
 }
 
 /// The newest build of an app, if it has not ended.
-pub async fn unfinished(web: &Web, app: &App) -> Result<Option<Build>, Fault> {
+async fn unfinished(web: &Web, app: &App) -> Result<Option<Build>, Fault> {
     Ok(web.reader.builds(app.id, 5).await?.into_iter().find(|build| !build.status.is_finished()))
 }
 

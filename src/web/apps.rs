@@ -1,5 +1,7 @@
 //! The list of apps, and making a new one.
 
+use std::collections::HashMap;
+
 use askama::Template;
 use axum::{
     extract::{Query, State},
@@ -9,11 +11,11 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use crate::{
-    domain::{AppName, Timestamp, release::Release, user::Actor},
+    apps::App,
+    domain::{AppId, AppName, Timestamp, release::Release, user::Actor},
     http::{CurrentUser, Fault},
     web::{
         Page, Web,
-        app::unfinished,
         cx::Cx,
         form::Form,
         front::{Sent, fields},
@@ -64,17 +66,22 @@ enum NameHint {
 }
 
 pub async fn list(State(web): State<Web>, cx: Cx, CurrentUser(user): CurrentUser) -> Page {
-    let mut rows = Vec::new();
-    for app in web.reader.apps_open_to(user.id).await? {
+    // A question an app would be too many where there are hundreds.
+    let apps = web.reader.apps_open_to(user.id).await?;
+    let building = web.reader.apps_that_build().await?;
+    let releases = web.reader.current_releases_open_to(user.id).await?;
+    let releases: HashMap<AppId, Release> = releases.into_iter().map(|release| (release.app_id, release)).collect();
+    let spans = web.reader.awake_spans_open_to(user.id, cx.now - state::WINDOW).await?;
+    let row = |app: App| {
         let status = state::status(&web, app.id);
-        let building = unfinished(&web, &app).await?.is_some();
-        rows.push(Row {
-            state: Pill::of(&cx, status.as_ref(), building),
-            release: web.reader.current_release(app.id).await?.map(|release| said(&release)),
-            awake: state::awake(&web, &cx, &app, status.as_ref()).await?,
+        Row {
+            state: Pill::of(&cx, status.as_ref(), building.contains(&app.id)),
+            release: releases.get(&app.id).map(said),
+            awake: state::awake_in(&web, &cx, (&app, status.as_ref()), spans.get(&app.id).map_or(&[], Vec::as_slice)),
             name: app.name,
-        });
-    }
+        }
+    };
+    let rows = apps.into_iter().map(row).collect();
     let binned = web.reader.binned_apps_of(user.id).await?.len();
     let full = web.host.would_fit(web.plans.of_account(user.id).memory_bytes).err().map(|why| why.to_string());
     Ok(page(StatusCode::OK, &AppsPage { cx, binned, full, rows }))

@@ -104,6 +104,7 @@ struct HostPage {
     engine: Engine,
     disk: Vec<DiskRow>,
     disk_free: String,
+    available: String,
     waste: Option<Waste>,
     waste_bytes: String,
     binned: usize,
@@ -197,7 +198,8 @@ async fn overview(State(web): State<Web>, cx: Cx, _: Admin) -> Page {
     let waste = web.builder.waste().await.inspect_err(|error| tracing::warn!(%error, "what could be removed is not known")).ok();
     let host = HostPage {
         room: capacity.as_ref().map_or_else(|| cx.t("host-unreadable"), |found| room(&cx, found)),
-        disk_free: capacity.as_ref().map(|found| lang::mebibytes(found.disk_free_mb * 1024 * 1024)).unwrap_or_default(),
+        disk_free: capacity.as_ref().map(|found| megabytes(found.disk_free_mb)).unwrap_or_default(),
+        available: capacity.as_ref().map(|found| megabytes(found.memory_available_mb)).unwrap_or_default(),
         capacity,
         promised,
         used,
@@ -227,8 +229,13 @@ fn room(cx: &Cx, capacity: &Capacity) -> String {
 fn shares(cx: &Cx, capacity: Option<&Capacity>, memory: i64) -> (Share, Share) {
     let (promised, promisable, whole) = capacity.map_or((0, 1, 1), |found| (found.promised_mb, found.promisable_mb, found.memory_mb));
     let memory = memory / (1024 * 1024);
-    let of = |part: i64, whole: i64| cx.lang.with("host-of", &[("part", &format!("{part} MB")), ("whole", &format!("{whole} MB"))]);
+    let of = |part: i64, whole: i64| cx.lang.with("host-of", &[("part", &megabytes(part)), ("whole", &megabytes(whole))]);
     (Share::of(of(promised, promisable), promised, promisable), Share::of(of(memory, whole), memory, whole))
+}
+
+/// `512 MB`, `92.2 GB`.
+fn megabytes(count: i64) -> String {
+    if count < 10_000 { format!("{count} MB") } else { format!("{:.1} GB", count as f64 / 1024.0) }
 }
 
 async fn engine(web: &Web) -> Engine {

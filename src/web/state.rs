@@ -115,6 +115,11 @@ pub fn status(web: &Web, app: AppId) -> Option<AppStatus> {
 /// The strip of an app.
 pub async fn awake(web: &Web, cx: &Cx, app: &App, status: Option<&AppStatus>) -> Result<Awake, Fault> {
     let spans = web.dynos.awake_spans(app.id, WINDOW).await?;
+    Ok(awake_in(web, cx, (app, status), &spans))
+}
+
+/// The strip of an app that was awake in these stretches.
+pub fn awake_in(web: &Web, cx: &Cx, (app, status): (&App, Option<&AppStatus>), spans: &[Span]) -> Awake {
     let used = status.map_or(Duration::ZERO, |status| status.quota.used);
-    Ok(Awake::of(cx, &web.plans.of(app), &spans, used))
+    Awake::of(cx, &web.plans.of(app), spans, used)
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use siesta::{dynos::AppPhase, metrics::Range};
+use siesta::{domain::event::EventKind, dynos::AppPhase, metrics::Range};
 
 use super::server::{Server, Visitor};
 
@@ -48,6 +48,29 @@ async fn metrics_show_what_the_router_counted_and_keep_it_for_a_week() {
     assert_eq!(seen(Range::Week).await, 1);
     let kept = server.house.owners.reader.usage_slots(app.id, 0).await.unwrap();
     assert_eq!(kept.len(), 1, "older slots are dropped");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_crash_is_marked_in_the_charts_beside_the_releases() {
+    let (server, ana) = Server::claimed().await;
+    let app = server.app(&ana, "tienda").await;
+    server.deploy(&ana, &app).await;
+    server.house.owners.history.traffic().record(app.id, 200, None);
+    let before = server.get(&ana, "/apps/tienda/metrics").await.text;
+    assert!(before.contains("class=\"marker\"") && !before.contains("marker bad") && !before.contains("Crashes"), "{before}");
+    let (container, _) = server.house.engine.running()[0].clone();
+    server.house.engine.crash(&container, 1);
+    let crashed = async || {
+        let events = server.house.owners.reader.events(app.id, 10).await.unwrap();
+        events.iter().any(|event| event.kind == EventKind::Crash)
+    };
+    let mut pace = tokio::time::interval(Duration::from_millis(20));
+    while !crashed().await {
+        pace.tick().await;
+    }
+    let after = server.get(&ana, "/apps/tienda/metrics").await.text;
+    assert!(after.contains("marker bad") && after.contains("<title>web.1 crashed</title>") && after.contains("Crashes"), "{after}");
     server.stop().await;
 }
 
