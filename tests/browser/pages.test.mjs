@@ -31,6 +31,7 @@ const PAGES = {
   "/signup": front("/signup"),
   "/invite/{token}": front("/invite/a-token"),
   "/reset/{token}": front("/reset/a-token"),
+  "/docs/api": page("/docs/api"),
   "/apps": page("/apps"),
   "/bin": page("/bin"),
   "/new": page("/new"),
