@@ -160,7 +160,7 @@ for (const [language, locale] of [["en", "en-US"], ["es", "es-ES"]]) {
     };
     const picture = async (name, kind) => {
       const folder = process.env.SIESTA_SCREENSHOTS;
-      if (folder) await view.screenshot({ path: join(folder, `page-${name}-${language}-${kind}.png`), animations: "disabled", fullPage: kind.startsWith("phone") });
+      if (folder) await view.screenshot({ path: join(folder, `page-${name}-${language}-${kind}.png`), animations: "disabled" });
     };
     const open = async (route, path, number = 0) => {
       const answer = await view.goto(server.url + path);
