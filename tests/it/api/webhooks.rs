@@ -194,7 +194,7 @@ async fn a_dyno_that_starts_and_stops_is_told() {
     assert_eq!((told[0].1["action"].as_str(), told[0].1["data"]["name"].as_str()), (Some("create"), Some("web.1")), "{told:?}");
     scene.call(Method::POST, "/apps/tienda/dynos/web.1/actions/stop", None).await;
     let stopped = async {
-        while !scene.told().await.iter().any(|(_, body)| body["resource"] == "dyno" && body["data"]["state"] == "down") {
+        while !scene.told().await.iter().any(|(_, body)| body["resource"] == "dyno" && body["data"]["state"] == "idle") {
             tokio::task::yield_now().await;
         }
     };
