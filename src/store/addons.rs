@@ -192,7 +192,14 @@ impl Writer {
     }
 
     pub async fn set_addon_state(&self, id: AddonId, state: AddonState, now: Timestamp) -> Result<(), StoreError> {
-        sqlx::query!("update addons set state = ?, error = null, updated_at = ? where id = ?", state, now, id).execute(self.pool()).await?;
+        sqlx::query!(
+            "update addons set state = ?, error = null, updated_at = ? where id = ? and state <> 'deprovisioning'",
+            state,
+            now,
+            id
+        )
+        .execute(self.pool())
+        .await?;
         Ok(())
     }
 
