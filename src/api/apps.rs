@@ -13,7 +13,7 @@ use crate::{
         Api, Route,
         account::require_self,
         paging::list,
-        reference::{Reference, id_of},
+        reference::{Flag, Reference, id_of},
     },
     apps::App,
     domain::{AppName, user::Actor},
@@ -111,7 +111,7 @@ async fn show(State(api): State<Api>, access: Viewer) -> Result<Json<Value>, Fau
 #[derive(Deserialize)]
 struct Changes {
     name: Option<String>,
-    maintenance: Option<bool>,
+    maintenance: Option<Flag>,
     build_stack: Option<Reference>,
 }
 
@@ -130,7 +130,7 @@ async fn update(State(api): State<Api>, access: Deployer, Json(changes): Json<Ch
         }
         app = api.apps.rename(app.id, name, &by).await?;
     }
-    if let Some(on) = changes.maintenance.filter(|on| *on != app.maintenance) {
+    if let Some(Flag(on)) = changes.maintenance.filter(|Flag(on)| *on != app.maintenance) {
         app = api.apps.set_maintenance(app.id, on, &by).await?;
     }
     Ok(Json(shape(&api, &app).await?))

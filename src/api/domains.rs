@@ -70,7 +70,8 @@ async fn all(State(api): State<Api>, access: Viewer, headers: HeaderMap) -> Resu
     let app = &access.app;
     let own = api.reader.domains(app.id).await?;
     let shapes = std::iter::once(own_shape(&api, app)).chain(own.iter().map(|domain| shape(&api, app, domain)));
-    list(&headers, &["id", "hostname"], shapes.collect())
+    // heroku3 asks for the order of `domain`.
+    list(&headers, &["id", "hostname", "domain"], shapes.collect())
 }
 
 #[derive(Deserialize)]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    api::{Api, Route},
+    api::{Api, Route, reference::Flag},
     apps::App,
     domain::{Timestamp, feature::Feature},
     http::{Deployer, Fault, Json, Viewer},
@@ -68,14 +68,14 @@ async fn show(State(api): State<Api>, access: Viewer, Path((_, named)): Path<(St
 
 #[derive(Deserialize)]
 struct Update {
-    enabled: bool,
+    enabled: Flag,
 }
 
 async fn update(
     State(api): State<Api>,
     access: Deployer,
     Path((_, named)): Path<(String, String)>,
-    Json(Update { enabled }): Json<Update>,
+    Json(Update { enabled: Flag(enabled) }): Json<Update>,
 ) -> Result<Json<Value>, Fault> {
     let (at, feature) = find(&named)?;
     api.apps.set_feature(access.app.id, feature, enabled).await?;

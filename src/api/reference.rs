@@ -28,6 +28,20 @@ impl<'de> Deserialize<'de> for Reference {
     }
 }
 
+/// A switch: `true`, or as some clients write it `1`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flag(pub bool);
+
+impl<'de> Deserialize<'de> for Flag {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::Bool(on) => Ok(Flag(on)),
+            Value::Number(number) if number.as_u64().is_some_and(|number| number < 2) => Ok(Flag(number.as_u64() == Some(1))),
+            other => Err(D::Error::custom(format!("expected true or false, not {other}"))),
+        }
+    }
+}
+
 /// `{id, name}` of an app, as it stands inside other resources.
 pub fn app_reference(app: &App) -> Value {
     json!({ "id": app.id, "name": app.name })

@@ -50,7 +50,10 @@ describe("client libraries", () => {
   });
 
   test("heroku3", async () => {
-    const done = await tools.start(PYTHON, [SCRIPT], { env: { SIESTA_URL: url, HEROKU_API_KEY: key }, patience: 300_000 });
+    const headers = { authorization: `Bearer ${key}`, "content-type": "application/json" };
+    const spare = await (await fetch(`${url}/oauth/authorizations`, { method: "POST", headers, body: '{"description":"de heroku3"}' })).json();
+    const env = { SIESTA_URL: url, HEROKU_API_KEY: key, SPARE_AUTHORIZATION: spare.id };
+    const done = await tools.start(PYTHON, [SCRIPT], { env, patience: 300_000 });
     assert.equal(done.code, 0, done.all);
   });
 

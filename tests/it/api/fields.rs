@@ -143,7 +143,7 @@ async fn every_answer_has_the_fields_heroku_describes() {
     check.get("/apps/tienda/usage").await;
     check.get("/apps/tienda/features").await;
     check.get("/apps/tienda/features/preboot").await;
-    check.of(patch.clone(), "/apps/tienda/features/preboot", Some(json!({ "enabled": true }))).await;
+    check.of(patch.clone(), "/apps/tienda/features/preboot", Some(json!({ "enabled": 1 }))).await;
     check.post("/apps/tienda/collaborators", json!({ "user": "bob@example.org" })).await;
     check.get("/apps/tienda/collaborators").await;
     check.get("/apps/tienda/collaborators/bob@example.org").await;
