@@ -5,7 +5,10 @@
 
 mod kind;
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 
 use axum::extract::State;
 use http::Method;
@@ -54,8 +57,15 @@ pub struct Section {
     pub calls: Vec<Call>,
 }
 
-/// All calls in the order of the reference.
-pub static SECTIONS: LazyLock<Vec<Section>> = LazyLock::new(|| read(include_str!("openapi/calls.txt")));
+/// All calls in the order of the reference; a line whose route is not there says nothing.
+pub static SECTIONS: LazyLock<Vec<Section>> = LazyLock::new(|| {
+    let routed: BTreeSet<_> = crate::api::routes().into_iter().map(|route| (route.method.to_string(), route.path)).collect();
+    let mut sections = read(include_str!("openapi/calls.txt"));
+    for section in &mut sections {
+        section.calls.retain(|call| routed.contains(&(call.method.to_string(), call.path)));
+    }
+    sections
+});
 
 /// The resources by name.
 pub static RESOURCES: LazyLock<BTreeMap<&'static str, Kind>> = LazyLock::new(|| {
@@ -241,8 +251,6 @@ async fn document(State(_): State<Api>, base: BaseUrl) -> Json<Value> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     #[test]
