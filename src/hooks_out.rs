@@ -269,7 +269,13 @@ impl Webhooks {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn publish(&self, app: AppId, topic: Topic, action: &str, payload: &Value, change: Option<i64>) -> Result<(), StoreError> {
+    pub async fn publish(
+        &self,
+        app: AppId,
+        (topic, action): (Topic, &str),
+        payload: &Value,
+        change: Option<i64>,
+    ) -> Result<(), StoreError> {
         let listening = |(id, topics): &(WebhookId, Vec<Topic>)| topics.contains(&topic).then_some(*id);
         let webhooks: Vec<WebhookId> = self.listeners().get(&app).into_iter().flatten().filter_map(listening).collect();
         let writer = &self.inner.parts.writer;

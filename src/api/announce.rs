@@ -78,7 +78,7 @@ impl Announcer {
         let actor = self.actor(&app, &change).await?;
         let previous = serde_json::from_str(&change.previous).unwrap_or_default();
         let payload = payload(topic, &change.action, actor, (data, previous), self.api.clock.now());
-        self.api.webhooks.publish(app.id, topic, &change.action, &payload, Some(id)).await
+        self.api.webhooks.publish(app.id, (topic, change.action.as_str()), &payload, Some(id)).await
     }
 
     /// The resource as its route answers it; None when it is not there.
@@ -128,7 +128,7 @@ impl Announcer {
         for (action, data, previous) in differences(&before, &now) {
             let actor = json!({ "email": app.owner_email, "id": app.owner_id });
             let payload = payload(Topic::Dyno, action, actor, (data, previous), self.api.clock.now());
-            self.api.webhooks.publish(app.id, Topic::Dyno, action, &payload, None).await?;
+            self.api.webhooks.publish(app.id, (Topic::Dyno, action), &payload, None).await?;
         }
         Ok(())
     }

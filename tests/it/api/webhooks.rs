@@ -26,6 +26,7 @@ struct Receiver {
 }
 
 impl Receiver {
+    #[expect(clippy::disallowed_methods, reason = "a receiver is driven by a task of the test's own")]
     async fn start() -> Receiver {
         let (sender, got) = mpsc::unbounded_channel();
         let answers = Arc::new(AtomicU16::new(200));
