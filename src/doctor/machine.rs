@@ -151,8 +151,7 @@ impl Doctor {
         let Ok(egress) = self.egress(own.as_slice()) else { return Vec::new() };
         let asked = async {
             let client = egress.http().timeout(PATIENCE).build().map_err(|error| error.to_string())?;
-            let answer =
-                client.head(&url).header("user-agent", "siesta-doctor").send().await.map_err(|error| error.without_url().to_string())?;
+            let answer = client.head(&url).header("user-agent", "siesta-doctor").send().await.map_err(|error| root(&error))?;
             Ok::<_, String>(answer.headers().get("date").and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok()))
         };
         match asked.await {
@@ -165,6 +164,15 @@ impl Doctor {
             }
         }
     }
+}
+
+/// What a failure comes from in the end: the rest only says that a request failed.
+fn root(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
 }
 
 /// Ours against another one.

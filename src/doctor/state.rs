@@ -25,6 +25,7 @@ impl Doctor {
             None => return vec![Finding::note("state", "There is no state yet.", "The server makes it at its first start.")],
         };
         let mut found = vec![integrity(reader).await];
+        found.extend(waiting_dumps(&self.config.options.data_dir.join("restore")));
         for looked in [self.future(reader).await, self.slugs(reader).await, self.dumps(reader).await, self.orphans(reader).await] {
             found.extend(looked.unwrap_or_else(|error| vec![unreadable(&error.to_string())]));
         }
@@ -123,6 +124,13 @@ impl Doctor {
         };
         vec![key_file(&path, &used)]
     }
+}
+
+/// Databases of a backup that was brought back and are shut until their dumps are read in.
+fn waiting_dumps(folder: &Path) -> Option<Finding> {
+    let count = std::fs::read_dir(folder).ok()?.flatten().filter(|entry| entry.path().extension().is_some_and(|end| end == "dump")).count();
+    let remedy = "The server reads them in at its start and tries again every few seconds; its log says why one does not work.";
+    (count > 0).then(|| Finding::bad("restore", format!("{count} databases of a backup are still to be read in."), remedy))
 }
 
 async fn integrity(reader: &Reader) -> Finding {

@@ -86,6 +86,11 @@ async fn what_is_wrong_with_state_keys_and_slugs_is_named() {
     let slow = Arc::new(ManualClock::at(Timestamp::from_secs(1_420_000_000)));
     bad(&Doctor { clock: slow, ..house.owners.doctor() }.examine().await, "clock", "The newest entry of the state");
 
+    fs::create_dir(data.join("restore")).unwrap();
+    fs::write(data.join("restore/d1.dump"), b"").unwrap();
+    bad(&examined(&house).await, "restore", "1 databases of a backup are still to be read in");
+    fs::remove_dir_all(data.join("restore")).unwrap();
+
     let stray = AppId::new();
     let spec = dyno_spec(&DynoInput {
         instance: house::INSTANCE,
