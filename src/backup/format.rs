@@ -240,7 +240,7 @@ mod tests {
     fn made() -> Vec<u8> {
         let mut archive = Archive::new(Vec::new(), &Header::new(1_430_000_000_000, false, b"check")).unwrap();
         archive.add_bytes("siesta.db", &[7; 10_000]).unwrap();
-        let noise: Vec<u8> = (0..20_000u64).flat_map(|i| Sha256::digest(i.to_le_bytes())[..8].to_vec()).collect();
+        let noise: Vec<u8> = (0..3_000u64).flat_map(|i| Sha256::digest(i.to_le_bytes())[..8].to_vec()).collect();
         archive.add_bytes("files/aa", &noise).unwrap();
         archive.finish(3, 1).unwrap()
     }
@@ -259,19 +259,19 @@ mod tests {
             Ok(())
         })
         .unwrap();
-        assert_eq!(seen, [("siesta.db".to_owned(), 10_000), ("files/aa".to_owned(), 160_000)]);
+        assert_eq!(seen, [("siesta.db".to_owned(), 10_000), ("files/aa".to_owned(), 24_000)]);
         assert_eq!((header.made_at, header.with_keys, manifest.apps, manifest.databases), (1_430_000_000_000, false, 3, 1));
     }
 
     #[test]
     fn a_cut_a_changed_and_a_foreign_file_are_told_apart_and_none_is_taken() {
         let whole = made();
-        for at in (1..whole.len()).step_by(997).chain([whole.len() - 1, whole.len() - 3]) {
+        for at in (1..whole.len()).step_by(211).chain([whole.len() - 1, whole.len() - 3]) {
             let error = check(&whole[..at]).expect_err("cut");
             assert!(matches!(error, BackupError::Cut | BackupError::Foreign), "cut at {at}: {error:?}");
         }
         assert!(matches!(check(&whole[..whole.len() / 2]), Err(BackupError::Cut)));
-        for at in (0..whole.len()).step_by(509).chain([whole.len() - 1, whole.len() - 2]) {
+        for at in (0..whole.len()).step_by(127).chain([whole.len() - 1, whole.len() - 2]) {
             let mut changed = whole.clone();
             changed[at] ^= 0x10;
             assert!(check(&changed).is_err(), "byte {at}");
