@@ -52,7 +52,8 @@ async fn main() -> anyhow::Result<()> {
     let platform = Platform::new(axum::Router::new(), &tasks);
     let threads = siesta::router::threads(&config);
     let (logs, traffic) = ((!no_log).then_some(logs), Some(Traffic::new(clock.clone())));
-    let parts = RouterParts { config: Arc::new(config), clock, routes, logs, traffic, platform, tls: None, tasks: tasks.clone() };
+    let parts =
+        RouterParts { config: Arc::new(config), clock, routes, logs, traffic, platform, tls: None, door: None, tasks: tasks.clone() };
     let router = Router::new(parts).start(vec![Listener::bind(address, false, threads)?])?;
     tokio::signal::ctrl_c().await?;
     router.stop().await;

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! 4  server admin                puts the parts together, the operator's socket
-//! 3  web  api  git_http  router  http  tls   the edges: pages, Platform API, git, data plane
+//! 3  web  api  git_http  rendezvous  router  http  tls   the edges: pages, Platform API, git, one-offs, data plane
 //! 2  apps repositories builder addons connections releases dynos hooks_out plans accounts backup doctor  the owners of state
 //! 1  logs  slugs  store  engine  host  metrics  github  audit   what the owners stand on
 //! 0  domain clock scheduler config egress secrets fail_point   values in, values out
@@ -47,6 +47,7 @@ pub mod repositories;
 pub mod api;
 pub mod git_http;
 pub mod http;
+pub mod rendezvous;
 pub mod router;
 pub mod tls;
 pub mod web;

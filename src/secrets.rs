@@ -199,6 +199,9 @@ fn create_key_file(path: &Path) -> Result<(), SecretError> {
     Ok(())
 }
 
+/// Characters of a random token.
+pub const TOKEN_CHARS: usize = 43;
+
 /// 256 random bits as 43 characters (base64url): cookies, capabilities, link tokens.
 pub fn random_token() -> SecretString {
     let bits = Zeroizing::new(<[u8; 32]>::generate());

@@ -29,6 +29,7 @@ pub fn routes() -> Vec<Route> {
         Route::new(Method::POST, "/apps/{app}/dynos", run),
         Route::new(Method::DELETE, "/apps/{app}/dynos", restart_all),
         Route::new(Method::GET, "/apps/{app}/dynos/{dyno}", show),
+        Route::new(Method::POST, "/apps/{app}/dynos/{dyno}", run_inside),
         Route::new(Method::DELETE, "/apps/{app}/dynos/{dyno}", restart),
         Route::new(Method::POST, "/apps/{app}/dynos/{dyno}/actions/restart", restart),
         Route::new(Method::POST, "/apps/{app}/dynos/{dyno}/actions/stop", stop),
@@ -134,6 +135,14 @@ async fn run(State(api): State<Api>, access: Deployer, Json(wanted): Json<Run>) 
         body["attach_url"] = json!(format!("rendezvous://{host}:{port}/{}", secret.expose_secret()));
     }
     Ok((StatusCode::CREATED, Json(body)))
+}
+
+/// `heroku run:inside`, which Heroku has for one kind of apps only.
+async fn run_inside(access: Deployer) -> Fault {
+    let app = &access.app.name;
+    Fault::invalid(format!(
+        "Nothing is run inside a dyno that serves. `heroku run --app {app} COMMAND` runs it beside, with the same code and config vars."
+    ))
 }
 
 async fn restart_all(State(api): State<Api>, access: Deployer) -> Done {

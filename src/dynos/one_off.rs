@@ -27,18 +27,21 @@ use self::{
 use super::{DynoError, DynoView, Dynos, life::Revision, supervisor::Command};
 use crate::{
     domain::{
-        AppId, DynoId, DynoName, DynoState, Plan, ProcessType, ReleaseId,
+        AppId, DynoId, DynoName, DynoState, Plan, ProcessType, ReleaseId, Role,
         app::App,
         one_off::{self, Known},
         user::Actor,
     },
-    engine::Streams,
+    engine::{Streams, TerminalSize},
     host::Promise,
     secrets,
     store::one_offs::OneOffRow,
 };
 pub(super) use known::OneOffs;
 pub use streams::{Leash, OneOff};
+
+/// How often the right of an attached client's account is looked at again.
+const RECHECK: Duration = Duration::from_secs(60);
 
 /// What somebody wants to run.
 pub struct RunOrder {
@@ -121,11 +124,32 @@ impl Dynos {
     pub async fn attach(&self, secret: &SecretString) -> Result<OneOff, DynoError> {
         let parts = &self.context.parts;
         let claimed = self.context.one_offs.claim(&secrets::token_hash(secret), parts.clock.now()).ok_or(DynoError::NoSuchDyno)?;
+        let streams = claimed.life.streams.expect("what waits for a client has streams");
+        let size = TerminalSize::of(&claimed.life.env).filter(|_| streams == Streams::Terminal);
         let (ready, started) = oneshot::channel();
         parts.tasks.spawn(claimed.life.run(Begin::Attached(ready)));
         let (container, attachment) = started.await.map_err(|_| DynoError::NoSuchDyno)?.map_err(DynoError::DidNotBoot)?;
         let leash = Leash::new(parts.engine.clone(), container, claimed.outcome, claimed.orders);
-        Ok(OneOff::new(claimed.view, claimed.ends_at, attachment, leash, (claimed.traffic, parts.clock.clone())))
+        if let Some(size) = size {
+            // Of no consequence when it fails: the terminal has the engine's own size.
+            let _ = leash.resize(size).await;
+        }
+        Ok(OneOff::new(claimed.view, claimed.ends_at, attachment, (leash, streams, claimed.of), (claimed.traffic, parts.clock.clone())))
+    }
+
+    /// Waits until the account of a one-off may not use its app any more.
+    pub async fn right_ends(&self, of: Known) {
+        let reader = &self.context.parts.reader;
+        loop {
+            tokio::time::sleep(RECHECK).await;
+            let account = reader.user(of.user).await;
+            let suspended = matches!(&account, Ok(user) if user.as_ref().is_none_or(|user| user.suspended_at.is_some()));
+            let role = reader.accessible_app(of.user, &of.app.to_string()).await.map(|found| found.map(|(_, role)| role));
+            if suspended || matches!(role, Ok(role) if role.is_none_or(|role| role < Role::Deploy)) {
+                tracing::info!(app = %of.app, "a one-off was closed: its account may not use the app any more");
+                return;
+            }
+        }
     }
 
     /// Runs a release's own command with its code and config and waits for its end. `lines` gets

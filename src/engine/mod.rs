@@ -97,6 +97,14 @@ pub struct TerminalSize {
     pub rows: u16,
 }
 
+impl TerminalSize {
+    /// The size a client names in its variables.
+    pub fn of(env: &[(String, String)]) -> Option<TerminalSize> {
+        let number = |wanted: &str| env.iter().find(|(name, _)| name == wanted)?.1.parse::<u16>().ok().filter(|n| (1..=1_000).contains(n));
+        Some(TerminalSize { columns: number("COLUMNS")?, rows: number("LINES")? })
+    }
+}
+
 /// What the engine is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineInfo {

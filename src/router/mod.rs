@@ -6,6 +6,7 @@
 //! no lock shared by all apps. Dashboard and API come in through `Platform` and run elsewhere.
 
 mod body;
+mod door;
 mod exchange;
 mod head;
 mod host;
@@ -24,6 +25,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+pub use door::Door;
 pub use platform::{Peer, Platform};
 
 use crate::{
@@ -55,6 +57,8 @@ pub struct RouterParts {
     pub platform: Platform,
     /// For listeners that speak TLS.
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Who takes connections over TLS that begin with something else than a request.
+    pub door: Option<Door>,
     /// The router begins to drain when these begin to stop.
     pub tasks: Tasks,
 }
@@ -141,7 +145,7 @@ impl Router {
     /// # Errors
     /// A wrong `--trusted-proxy`, a TLS listener without a certificate, no more threads to be had.
     pub fn start(self, listeners: Vec<Listener>) -> Result<RunningRouter, RouterError> {
-        let RouterParts { config, clock, routes, logs, traffic, platform, tls, tasks } = self.parts;
+        let RouterParts { config, clock, routes, logs, traffic, platform, tls, door, tasks } = self.parts;
         if tls.is_none() && listeners.iter().any(|l| l.tls) {
             return Err(RouterError::NoCertificate);
         }
@@ -157,6 +161,7 @@ impl Router {
             cookie_domains: vec![config.options.apps_domain.clone(), config.dashboard_host().to_ascii_lowercase()],
             public: Public { https: config.options.public_https, port: config.options.public_port },
             tls: tls.map(tokio_rustls::TlsAcceptor::from),
+            door,
             crowd: Crowd::new(&config.limits),
         };
         let stop = tasks.stopping().child_token();

@@ -18,7 +18,10 @@ use std::{
 use http::HeaderValue;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    io::AsyncBufReadExt as _,
+    net::{TcpListener, TcpStream},
+};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +31,7 @@ use crate::{
     logs::Logs,
     metrics::Traffic,
     router::{
-        Public, exchange,
+        Door, Public, exchange,
         exchange::Visit,
         head::Origin,
         host::Hosts,
@@ -57,6 +60,7 @@ pub struct Shared {
     pub cookie_domains: Vec<String>,
     pub public: Public,
     pub tls: Option<TlsAcceptor>,
+    pub door: Option<Door>,
     pub crowd: Arc<Crowd>,
 }
 
@@ -73,6 +77,7 @@ pub struct Shard {
     trusted: Arc<Trusted>,
     public: Public,
     tls: Option<TlsAcceptor>,
+    door: Option<Door>,
     crowd: Arc<Crowd>,
     tasks: Tasks,
     stopping: Cell<bool>,
@@ -114,6 +119,7 @@ impl Shard {
             trusted: shared.trusted,
             public: shared.public,
             tls: shared.tls,
+            door: shared.door,
             crowd: shared.crowd,
             tasks,
             stopping: Cell::new(false),
@@ -143,14 +149,14 @@ impl Shard {
     }
 
     async fn greet(self: Rc<Self>, stream: TcpStream, peer: SocketAddr, (port, tls): (u16, bool), place: PlaceInCrowd) {
-        let _place = place;
         let _ = stream.set_nodelay(true);
-        let io = match &self.tls {
-            Some(acceptor) if tls => match tokio::time::timeout(self.limits.header_timeout, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => ClientIo::Tls(Box::new(stream)),
-                _ => return,
+        // In a box of its own, for it is large and soon over.
+        let (io, _place) = match &self.tls {
+            Some(acceptor) if tls => match Box::pin(self.shake_hands(acceptor, stream, place)).await {
+                Some(greeted) => greeted,
+                None => return,
             },
-            _ => ClientIo::Plain(stream),
+            _ => (ClientIo::Plain(stream), place),
         };
         let ip = peer.ip().to_canonical();
         let port = self.public.port.unwrap_or(port);
@@ -163,6 +169,24 @@ impl Shard {
             trusted: self.trusted.holds(ip),
         };
         self.serve(io, origin).await;
+    }
+
+    /// None when there is nothing to serve: the client has left, said nothing, or is at the door.
+    async fn shake_hands(&self, acceptor: &TlsAcceptor, stream: TcpStream, place: PlaceInCrowd) -> Option<(ClientIo, PlaceInCrowd)> {
+        let patience = self.limits.header_timeout;
+        let mut stream = tokio::time::timeout(patience, acceptor.accept(stream)).await.ok()?.ok()?;
+        if let Some(door) = &self.door {
+            let stopping = self.tasks.stopping();
+            let first = tokio::select! {
+                () = stopping.cancelled() => return None,
+                first = tokio::time::timeout(patience, stream.fill_buf()) => first.ok()?.ok()?,
+            };
+            if door.is_for(first) {
+                door.let_in(stream, place).await;
+                return None;
+            }
+        }
+        Some((ClientIo::Tls(Box::new(stream)), place))
     }
 
     /// Serves the requests of one connection, and its tunnel if it becomes one.

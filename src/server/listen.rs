@@ -13,7 +13,8 @@ use anyhow::Context;
 use super::Owners;
 use crate::{
     config::Config,
-    router::{self, Listener, Platform, Router, RouterParts, RunningRouter},
+    rendezvous,
+    router::{self, Door, Listener, Platform, Router, RouterParts, RunningRouter},
     tls,
 };
 
@@ -92,7 +93,13 @@ pub(super) fn bind(config: &Config, claimed: bool) -> anyhow::Result<Listeners> 
     Ok(Listeners { http_port: port(&http)?, https_port: port(&https)?, http, https })
 }
 
-fn router(owners: &Owners, platform: Platform, tls: Arc<rustls::ServerConfig>) -> Router {
+/// Clients of one-off dynos come over the https port.
+fn door(owners: &Owners) -> Door {
+    let dynos = owners.dynos.clone();
+    Door::new(rendezvous::is_secret, &owners.tasks, move |stream| rendezvous::serve(dynos.clone(), stream))
+}
+
+fn router(owners: &Owners, (platform, door): (Platform, Door), tls: Arc<rustls::ServerConfig>) -> Router {
     Router::new(RouterParts {
         config: owners.config.clone(),
         clock: owners.clock.clone(),
@@ -101,6 +108,7 @@ fn router(owners: &Owners, platform: Platform, tls: Arc<rustls::ServerConfig>) -
         traffic: Some(owners.history.traffic().clone()),
         platform,
         tls: Some(tls),
+        door: Some(door),
         tasks: owners.tasks.clone(),
     })
 }
@@ -108,13 +116,14 @@ fn router(owners: &Owners, platform: Platform, tls: Arc<rustls::ServerConfig>) -
 /// Begins to answer. An unclaimed server that was asked for a public address opens it once claimed.
 pub(super) async fn start(listeners: Listeners, owners: &Owners, platform: Platform, wanted: &Config) -> anyhow::Result<Listening> {
     let tls = tls::server_config(&owners.config)?;
-    let first = router(owners, platform.clone(), tls.clone()).start(vec![listeners.http, listeners.https])?;
+    let inside = (platform, door(owners));
+    let first = router(owners, inside.clone(), tls.clone()).start(vec![listeners.http, listeners.https])?;
     let running = Arc::new(Mutex::new(vec![first]));
     let wanted = [(wanted.options.listen, false), (wanted.options.listen_tls, true)];
     let public = wanted.iter().any(|(address, _)| loopback(*address) != *address);
     if public && !owners.accounts.is_claimed().await? {
         tracing::warn!("listening on loopback only until the server is claimed");
-        let router = router(owners, platform, tls);
+        let router = router(owners, inside, tls);
         let (accounts, running) = (owners.accounts.clone(), running.clone());
         let (threads, stopping) = (router::threads(&owners.config), owners.tasks.clone());
         owners.tasks.spawn(async move {

@@ -186,7 +186,7 @@ pub async fn socket(
     // Of no consequence when it fails: the browser says its size again.
     let _ = one_off.leash.resize(size(joining.columns, joining.rows)).await;
     let upgrade = upgrade.max_message_size(FRAME).max_frame_size(FRAME);
-    let response: Response = upgrade.on_upgrade(move |socket| socket::talk(web, owner, app.name.to_string(), one_off, socket));
+    let response: Response = upgrade.on_upgrade(move |socket| socket::talk(web, owner, one_off, socket));
     Ok(response)
 }
 

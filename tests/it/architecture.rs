@@ -43,6 +43,7 @@ const LAYERS: &[(&str, &str)] = &[
         "domain clock config audit accounts addons apps connections github repositories builder domains dynos hooks_out logs pipelines plans releases store secrets",
     ),
     ("router", "domain clock config scheduler dynos logs metrics"),
+    ("rendezvous", "dynos secrets"),
     ("git_http", "domain config http accounts builder scheduler store"),
     (
         "api",

@@ -63,6 +63,7 @@ impl Entry {
 
 /// What a client gets that came with the right secret.
 pub(super) struct Claimed {
+    pub(super) of: Known,
     pub(super) life: Life,
     pub(super) view: DynoView,
     pub(super) ends_at: Timestamp,
@@ -131,6 +132,7 @@ impl OneOffs {
         touch(&entry.traffic, now);
         entry.wake.activate();
         Some(Claimed {
+            of: entry.known,
             life,
             view: entry.view.clone(),
             ends_at: entry.ends_at,

@@ -16,9 +16,9 @@ use tokio::{
 use super::{Outcome, known::Ending, touch};
 use crate::{
     clock::Clock,
-    domain::Timestamp,
+    domain::{Timestamp, one_off::Known},
     dynos::DynoView,
-    engine::{Attachment, ByteSink, ByteStream, ContainerId, Engine, EngineResult, TerminalSize},
+    engine::{Attachment, ByteSink, ByteStream, ContainerId, Engine, EngineResult, Streams, TerminalSize},
 };
 
 /// A running one-off dyno in the hands of its client. Bytes nobody reads hold the process back.
@@ -31,6 +31,10 @@ pub struct OneOff {
     /// Ends with the process.
     pub output: ByteStream,
     pub leash: Leash,
+    /// What `input` and `output` are at the other end.
+    pub streams: Streams,
+    /// Whose it is, and of which app.
+    pub of: Known,
 }
 
 impl OneOff {
@@ -38,12 +42,12 @@ impl OneOff {
         view: DynoView,
         ends_at: Timestamp,
         attachment: Attachment,
-        leash: Leash,
+        (leash, streams, of): (Leash, Streams, Known),
         (traffic, clock): (Arc<AtomicI64>, Arc<dyn Clock>),
     ) -> OneOff {
         let (seen, now) = (traffic.clone(), clock.clone());
         let output = attachment.output.inspect(move |_| touch(&seen, now.now())).boxed();
-        OneOff { view, ends_at, input: Box::pin(Watched { inner: attachment.input, traffic, clock }), output, leash }
+        OneOff { view, ends_at, input: Box::pin(Watched { inner: attachment.input, traffic, clock }), output, leash, streams, of }
     }
 }
 

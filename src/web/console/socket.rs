@@ -11,7 +11,6 @@ use tokio::io::AsyncWriteExt;
 
 use super::{places::Owner, size};
 use crate::{
-    domain::Role,
     dynos::{ByteSink, ByteStream, Leash, OneOff},
     secrets,
     web::Web,
@@ -19,8 +18,6 @@ use crate::{
 
 /// A lost browser socket has this long to come back (decisions 20).
 const COME_BACK: Duration = Duration::from_secs(30);
-/// How often the account's right to the app is looked at again.
-const RECHECK: Duration = Duration::from_secs(60);
 
 /// Why a socket ends.
 enum End {
@@ -41,7 +38,7 @@ struct Word {
     close: bool,
 }
 
-pub(super) async fn talk(web: Web, owner: Owner, app: String, mut one_off: OneOff, socket: WebSocket) {
+pub(super) async fn talk(web: Web, owner: Owner, mut one_off: OneOff, socket: WebSocket) {
     let session = secrets::random_token();
     let let_go = web.consoles.open(&session, owner);
     let hello = json!({ "session": session.expose_secret(), "name": one_off.view.name.to_string(), "ends_at": one_off.ends_at.millis() });
@@ -49,11 +46,11 @@ pub(super) async fn talk(web: Web, owner: Owner, app: String, mut one_off: OneOf
     let end = if down.send(Message::text(hello.to_string())).await.is_err() {
         End::Lost
     } else {
-        let OneOff { input, output, leash, .. } = &mut one_off;
+        let OneOff { input, output, leash, of, .. } = &mut one_off;
         tokio::select! {
             end = print(output, leash, &mut down) => end,
             end = listen(&mut up, input, leash) => end,
-            () = may_not_stay(&web, owner, &app) => End::Closed,
+            () = web.dynos.right_ends(*of) => End::Closed,
             () = let_go.cancelled() => End::Lost,
         }
     };
@@ -103,18 +100,4 @@ async fn listen(up: &mut SplitStream<WebSocket>, input: &mut ByteSink, leash: &L
         }
     }
     End::Lost
-}
-
-/// Ends when the account has no right to the app any more.
-async fn may_not_stay(web: &Web, (user, app): Owner, named: &str) {
-    loop {
-        tokio::time::sleep(RECHECK).await;
-        let account = web.reader.user(user).await;
-        let suspended = matches!(&account, Ok(user) if user.as_ref().is_none_or(|user| user.suspended_at.is_some()));
-        let role = web.reader.accessible_app(user, &app.to_string()).await.map(|found| found.map(|(_, role)| role));
-        if suspended || matches!(role, Ok(role) if role.is_none_or(|role| role < Role::Deploy)) {
-            tracing::info!(app = named, "a console was closed: its account may not see the app any more");
-            return;
-        }
-    }
 }

@@ -17,6 +17,7 @@ mod github;
 mod isolation;
 mod kill;
 mod nap;
+mod run;
 mod shop;
 mod states;
 mod stores;

@@ -7,5 +7,6 @@ mod gate;
 mod memory;
 mod one_off;
 mod release_phase;
+mod rendezvous;
 mod sleep;
 pub mod world;

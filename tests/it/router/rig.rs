@@ -85,6 +85,7 @@ impl Rig {
             traffic: None,
             platform,
             tls,
+            door: None,
             tasks: tasks.clone(),
         };
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), speaks_tls, 2).unwrap();

@@ -1,5 +1,6 @@
 //! What tests share.
 
 pub mod house;
+pub mod rendezvous;
 pub mod served;
 pub mod yard;
