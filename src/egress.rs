@@ -197,20 +197,10 @@ impl Egress {
     }
 
     fn trust(&self) -> &Trust {
-        let make = || {
-            let mut roots = RootCertStore::empty();
-            let system = rustls_native_certs::load_native_certs();
-            for error in &system.errors {
-                tracing::warn!(%error, "some of the system's certificates cannot be read");
-            }
-            roots.add_parsable_certificates(system.certs);
-            roots.add_parsable_certificates(self.inner.extra_roots.iter().cloned());
-            let authorities = roots.len();
-            let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
-            let builder = builder.with_safe_default_protocol_versions().expect("the provider knows TLS 1.2 and 1.3");
-            Trust { config: Arc::new(builder.with_root_certificates(roots).with_no_client_auth()), authorities }
-        };
-        self.inner.tls.get_or_init(make)
+        self.inner.tls.get_or_init(|| {
+            let (config, authorities) = trusting(self.inner.extra_roots.iter().cloned());
+            Trust { config: Arc::new(config), authorities }
+        })
     }
 
     /// All addresses of a host, or none: a name with one good and one bad answer is refused.
@@ -252,6 +242,21 @@ impl dns::Resolve for Resolver {
             Ok(Box::new(found.into_iter()) as dns::Addrs)
         })
     }
+}
+
+/// A client's side of TLS that trusts the system's certificates and these; how many they are.
+pub fn trusting(extra: impl IntoIterator<Item = CertificateDer<'static>>) -> (ClientConfig, usize) {
+    let mut roots = RootCertStore::empty();
+    let system = rustls_native_certs::load_native_certs();
+    for error in &system.errors {
+        tracing::warn!(%error, "some of the system's certificates cannot be read");
+    }
+    roots.add_parsable_certificates(system.certs);
+    roots.add_parsable_certificates(extra);
+    let authorities = roots.len();
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().expect("the provider knows TLS 1.2 and 1.3");
+    (builder.with_root_certificates(roots).with_no_client_auth(), authorities)
 }
 
 #[cfg(test)]

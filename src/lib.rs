@@ -4,7 +4,7 @@
 //! (`tests/it/architecture.rs` holds this table, `ARCHITECTURE.md` explains it):
 //!
 //! ```text
-//! 4  server admin                puts the parts together, the operator's socket
+//! 4  server admin  remote        puts the parts together, the operator's socket, the user's own machine
 //! 3  web  api  git_http  rendezvous  router  http  tls   the edges: pages, Platform API, git, one-offs, data plane
 //! 2  apps repositories builder addons connections releases dynos hooks_out plans accounts backup doctor  the owners of state
 //! 1  logs  slugs  store  engine  host  metrics  github  audit   what the owners stand on
@@ -52,4 +52,5 @@ pub mod router;
 pub mod tls;
 pub mod web;
 
+pub mod remote;
 pub mod server;

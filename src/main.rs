@@ -9,6 +9,7 @@ use siesta::{
     admin::{self, AdminClient, BackupRequest, DeployRequest, NewToken, NewUser, PlanCommand, Reset},
     config::{Config, ServeOptions},
     doctor,
+    remote::{self, Keyring, LoginOptions, ProxyOptions},
     server::{self, Server},
 };
 
@@ -98,6 +99,10 @@ enum Command {
     },
     /// Look at everything the server stands on: what is wrong and what to do. Exit code 1 when something is.
     Doctor(Box<ServeOptions>),
+    /// Log in to a server from this machine and keep the key, for siesta proxy.
+    Login(LoginOptions),
+    /// Open a door on this machine to the server of siesta login, for the official CLI and psql.
+    Proxy(ProxyOptions),
     /// What git runs when somebody pushes; not for people.
     #[command(hide = true)]
     GitHook,
@@ -219,6 +224,14 @@ async fn run(command: Command) -> anyhow::Result<()> {
         }
         // Ran already.
         Command::GitHook | Command::Doctor(_) => Ok(()),
+        Command::Login(options) => {
+            let login = remote::log_in(options, &Keyring::of_user()?).await?;
+            println!("Logged in to {} as {}.", login.server, login.email);
+            Ok(())
+        }
+        Command::Proxy(options) => Ok(remote::proxy(options, &Keyring::of_user()?, |lines| println!("{lines}")).await?),
+        // Ran without a runtime already.
+        Command::GitHook => Ok(()),
         Command::Ca { place } => {
             print!(
                 "{}",

@@ -1,7 +1,7 @@
 //! The door: a relay in a small container joins the networks of the apps with a database attached.
 //! It asks here before it lets somebody in, so that a sleeping server wakes and a used one stays awake.
 
-use std::{collections::BTreeMap, os::unix::fs::PermissionsExt as _, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, os::unix::fs::PermissionsExt as _, sync::Arc, time::Duration};
 
 use serde_json::json;
 use tokio::{
@@ -93,6 +93,19 @@ impl Door {
         let relay = self.parts.engine.inspect(relay.id).await?.ok_or(EngineError::NoSuchContainer)?;
         self.tell(&relay, entrances, &networks)?;
         Ok(())
+    }
+
+    /// Where this machine reaches the databases of an app: as its dynos do.
+    pub async fn address(&self, app: &App) -> Result<SocketAddr, AddonError> {
+        let range: NetworkRange = self.parts.config.options.network_range.parse()?;
+        let network = spec::network_spec(&self.parts.instance, app.id, app.number, range)?.name;
+        let id = self.settling.lock().await.id.clone();
+        let relay = match id {
+            Some(id) => self.parts.engine.inspect(id).await?.filter(|relay| relay.running),
+            None => None,
+        };
+        let address = relay.and_then(|relay| relay.addresses.get(&network).copied()).ok_or(AddonError::ServerDown)?;
+        Ok((address, PORT).into())
     }
 
     fn networks(&self, entrances: &[Entrance]) -> Result<Vec<NetworkSpec>, AddonError> {
@@ -220,7 +233,7 @@ impl Door {
 }
 
 /// Waits until somebody listens there, for a while: one that comes later is found by those who try again.
-async fn listens(address: std::net::SocketAddr) {
+async fn listens(address: SocketAddr) {
     let knock = async {
         while tokio::time::timeout(Duration::from_secs(1), TcpStream::connect(address)).await.is_ok_and(|knocked| knocked.is_err()) {
             tokio::time::sleep(Duration::from_millis(30)).await;

@@ -16,7 +16,7 @@ mod rows;
 mod sql;
 mod work;
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use serde_json::json;
 
@@ -26,6 +26,7 @@ use crate::{
     domain::{
         AddonId, AppId, AttachmentId, LogLine,
         addon::{self, AddonState, AttachmentName, AttachmentNameError, AttachmentState, ServiceKind},
+        app::App,
         event::{EventKind, NewEvent},
         log_line::Source,
         user::Actor,
@@ -329,6 +330,14 @@ impl Addons {
         must_be_database(addon)?;
         self.inner.postgres.ensure_up().await?;
         Ok(sql::put_out(&self.inner.postgres.admin("postgres").await?, &addon.role).await?)
+    }
+
+    /// Where this machine reaches the databases attached to an app. Whoever comes there needs their credentials.
+    ///
+    /// # Errors
+    /// `ServerDown` when nobody stands there just now; it is looked after at once.
+    pub async fn entrance(&self, app: &App) -> Result<SocketAddr, AddonError> {
+        self.inner.door.address(app).await.inspect_err(|_| self.inner.activator.activate())
     }
 
     /// Takes it from every app and puts it into the bin, where it stays for a week.

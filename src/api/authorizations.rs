@@ -104,7 +104,11 @@ impl FromRequestParts<Api> for WithToken {
     }
 }
 
+/// `~` is the one key of an account that `heroku logout` spares; accounts here have none.
 async fn show(State(api): State<Api>, WithToken(caller): WithToken, Path(id): Path<String>) -> Result<Json<Value>, Fault> {
+    if id == "~" {
+        return Err(Fault::not_found("authorization"));
+    }
     let token = named(&api, &caller, &id).await?;
     Ok(Json(shape(&token, None, &caller.user, api.clock.now())))
 }

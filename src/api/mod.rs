@@ -39,6 +39,7 @@ mod slugs;
 mod sni_endpoints;
 mod sources;
 mod transfers;
+mod tunnel;
 mod warning;
 mod webhooks;
 
@@ -71,6 +72,7 @@ use crate::{
     pipelines::Pipelines,
     plans::Plans,
     releases::Releases,
+    scheduler::Tasks,
     store::Reader,
 };
 pub use announce::Announcer;
@@ -100,6 +102,7 @@ pub struct ApiParts {
     pub audit: Audit,
     pub drains: Drains,
     pub webhooks: Webhooks,
+    pub tasks: Tasks,
     /// The stack apps are built on, as clients see it.
     pub stack: String,
 }
@@ -217,6 +220,7 @@ pub fn routes() -> Vec<Route> {
         sources::routes(),
         transfers::routes(),
         webhooks::routes(),
+        tunnel::routes(),
     ]
     .into_iter()
     .flatten()

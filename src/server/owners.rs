@@ -418,6 +418,7 @@ impl Owners {
                 history: self.history.clone(),
                 plans: self.plans.clone(),
                 audit: self.audit.clone(),
+                tasks: self.tasks.clone(),
                 stack: self.config.stack_name(),
                 webhooks: self.webhooks.clone(),
             })

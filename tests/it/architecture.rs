@@ -38,6 +38,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("backup", "domain clock addons host logs scheduler secrets store"),
     ("doctor", "domain clock config egress engine host secrets store"),
     ("tls", "domain clock config"),
+    ("remote", "egress scheduler"),
     (
         "http",
         "domain clock config audit accounts addons apps connections github repositories builder domains dynos hooks_out logs pipelines plans releases store secrets",
@@ -47,7 +48,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("git_http", "domain config http accounts builder scheduler store"),
     (
         "api",
-        "domain clock config http audit accounts addons apps builder domains dynos hooks_out logs metrics pipelines plans releases store secrets slugs",
+        "domain clock config http audit accounts addons apps builder domains dynos hooks_out logs metrics pipelines plans releases scheduler store secrets slugs",
     ),
     (
         "web",

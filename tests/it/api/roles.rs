@@ -62,6 +62,7 @@ fn least(route: &str) -> Option<Role> {
         | "PATCH /apps/{app}/domains/{domain}"
         | "DELETE /apps/{app}/domains/{domain}"
         | "POST /apps/{app}/dynos"
+        | "POST /apps/{app}/dynos/{dyno}"
         | "DELETE /apps/{app}/dynos"
         | "DELETE /apps/{app}/dynos/{dyno}"
         | "POST /apps/{app}/dynos/{dyno}/actions/restart"
