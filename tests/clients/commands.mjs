@@ -6,6 +6,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { join } from "node:path";
 import { eventually } from "./driver.mjs";
+import { databases, logins, runs } from "./remote.mjs";
 
 /** The commands that people use, by the reference of clients: each is driven below or named as impossible. */
 export const reference = `
@@ -29,8 +30,6 @@ export const reference = `
   .trim()
   .split(/\s+/);
 
-const LATER = "Not in this version yet.";
-
 /** What cannot work against another host or is not offered, and what to use instead. */
 export const impossible = [
   ["builds:create", "A plugin that newer versions of the CLI refuse. `siesta deploy --app NAME FOLDER`, the dashboard's Deploy tab, or the API: `POST /sources`, `PUT`, `POST /apps/NAME/builds`."],
@@ -42,12 +41,6 @@ export const impossible = [
   ["ci", "Heroku CI is not offered. `Wait for CI` on the Deploy tab follows GitHub's checks."],
   ["notifications", "Asks a fixed host. Webhooks: `heroku webhooks:add`."],
   ["certs:add", "A certificate for all hosts is set by the operator (`SIESTA_TLS_CERT`, `SIESTA_TLS_KEY`). The server says so."],
-  ...`run run:inside run:detached
-    addons addons:create addons:info addons:destroy addons:upgrade addons:attach addons:detach addons:plans addons:services addons:docs addons:wait
-    pg:info pg:wait pg:psql pg:ps pg:credentials:url pg:reset
-    auth:login auth:logout`
-    .split(/\s+/)
-    .map((name) => [name, LATER]),
 ];
 
 const A = ["--app", "tienda"];
@@ -101,6 +94,8 @@ export const commands = [
     effectText: "and not any more",
     effect: async (world) => equal((await world.api(`/oauth/authorizations/${world.robot}`)).status, 404),
   },
+
+  ...logins,
 
   // --- apps
   {
@@ -220,6 +215,8 @@ export const commands = [
       equal((await world.api("/apps/tienda/config-vars")).json.ROTO, undefined);
     },
   },
+
+  ...runs,
 
   // --- logs
   {
@@ -348,6 +345,8 @@ export const commands = [
   { name: "buildpacks:clear", args: ["buildpacks:clear", ...A], effectText: "takes it away", effect: async ({ api }) => equal((await api("/apps/tienda/buildpack-installations")).json, []) },
   { name: "apps:stacks:set", args: ["apps:stacks:set", "heroku-24", ...A], fails: true, says: /one stack/, effectText: "another stack is refused in words" },
   { name: "keys:add", args: ({ heroku }) => ["keys:add", join(heroku.home, "key.pub")], fails: true, first: ({ heroku }) => writeFileSync(join(heroku.home, "key.pub"), "ssh-ed25519 AAAA ana\n"), says: /no SSH/, effectText: "says that git goes over https" },
+
+  ...databases,
 
   // --- pipelines
   { name: "pipelines:create", args: ["pipelines:create", "tiendas", "--stage", "staging", ...A], effectText: "a pipeline with the app", effect: async ({ api }) => equal((await api("/apps/tienda/pipeline-couplings")).json.stage, "staging") },

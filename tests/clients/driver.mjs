@@ -25,13 +25,18 @@ export class Driver {
     };
   }
 
-  /** Runs `heroku ARGS`; `until` ends a command that goes on for ever once its output matches. */
-  run(args, { input = "", until, cwd = this.home, env = {} } = {}) {
-    return this.start(process.execPath, [this.program, ...args], { input, until, cwd, env });
+  /**
+   * Runs `heroku ARGS`; `until` ends a command that goes on for ever once its output matches; with
+   * `answers` it has a terminal, where each is typed (or called) once its question stands there.
+   */
+  run(args, { answers, ...options } = {}) {
+    if (!answers) return this.start(process.execPath, [this.program, ...args], options);
+    const line = [process.execPath, this.program, ...args].map((word) => `'${word}'`).join(" ");
+    return this.start("script", ["--quiet", "--return", "--command", line, "/dev/null"], { answers: [...answers], ...options });
   }
 
   /** Runs any program in the same surroundings. */
-  start(program, args, { input = "", until, cwd = this.home, env = {}, patience = 120_000 } = {}) {
+  start(program, args, { input = "", until, answers, cwd = this.home, env = {}, patience = 120_000 } = {}) {
     return new Promise((resolve, reject) => {
       const child = spawn(program, args, { cwd, env: { ...this.env, ...env }, detached: true });
       const done = { out: "", err: "", code: null };
@@ -46,8 +51,16 @@ export class Driver {
         done.err += "\n[no end in time]";
         kill();
       }, patience);
+      let read = 0;
       const heard = (stream) => (chunk) => {
         done[stream] += chunk;
+        const said = done.out + done.err;
+        const asked = answers?.[0]?.[0].exec(said.slice(read));
+        if (asked) {
+          read = said.length;
+          const [, answer] = answers.shift();
+          void (typeof answer === "function" ? answer(asked) : type(child.stdin, answer));
+        }
         if (until?.test(done.out + done.err)) {
           done.stopped = true;
           kill();
@@ -56,17 +69,29 @@ export class Driver {
       child.stdout.on("data", heard("out"));
       child.stderr.on("data", heard("err"));
       child.stdin.on("error", () => {});
-      child.stdin.end(input);
+      if (!answers) child.stdin.end(input);
       child.once("error", reject);
       child.once("close", (code) => {
         clearTimeout(timer);
-        resolve({ ...done, code: done.stopped ? 0 : code, all: done.out + done.err });
+        const [out, err] = [plain(done.out), plain(done.err)];
+        resolve({ ...done, out, err, code: done.stopped ? 0 : code, all: out + err });
       });
     });
   }
 
   remove() {
     rmSync(this.home, { recursive: true, force: true });
+  }
+}
+
+/** Without colours and moves of the cursor. */
+const plain = (text) => text.replace(/\x1b\[[\d;?]*[A-Za-z]/g, "");
+
+/** Key by key: some prompts lose what comes at once. */
+async function type(terminal, text) {
+  for (const key of text) {
+    terminal.write(key);
+    await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
 

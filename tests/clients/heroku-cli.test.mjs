@@ -25,7 +25,7 @@ for (const [index, folder] of CLIENTS.entries()) {
   const version = JSON.parse(readFileSync(join(folder, "node_modules/heroku/package.json"), "utf8")).version;
 
   describe(`heroku ${version}`, () => {
-    const world = { email: "ana@example.org", password: PASSWORD, app: "tienda", example: EXAMPLE, version };
+    const world = { email: "ana@example.org", password: PASSWORD, app: "tienda", example: EXAMPLE, version, closing: [] };
     const results = new Map();
 
     before(async () => {
@@ -73,6 +73,7 @@ for (const [index, folder] of CLIENTS.entries()) {
     });
 
     after(async () => {
+      for (const close of world.closing) close();
       world.heroku?.remove();
       await world.server?.stop();
     });
@@ -131,8 +132,20 @@ heroku auth:whoami                                # must print your address
 \`\`\`
 
 The CLI accepts another host only on loopback. Newer versions answer anything else with a warning and go on
-**against Heroku, with your key**: check with \`heroku auth:whoami\`. From another machine open a door first:
-\`ssh -L 8080:localhost:8080 -L 8443:localhost:8443 SERVER\`.
+**against Heroku, with your key**: check with \`heroku auth:whoami\`.
+
+## From another machine, and psql from anywhere
+
+\`\`\`sh
+siesta login https://siesta.example.org:8443 --ca ca.pem   # asks for an API key; or --email YOU and your password
+siesta proxy                                               # prints the export lines and stays open
+\`\`\`
+
+The proxy listens on loopback alone: the API on \`localhost:5080\`, and your own databases on port 5432 of the address it
+prints as \`PGHOSTADDR\`. It adds no key to what passes through the API; \`git\` and \`heroku run\` go straight to the server's
+https port, which must be reachable. \`heroku pg:psql\` and the other commands that run \`psql\` need the proxy on the server's
+own machine too: databases are in no network but the apps'. \`--ca\` is what \`siesta ca\` prints on the server; with a public
+certificate it is not needed. A cancellation (Ctrl-C in a query) does not pass; end the query with \`heroku pg:killall\`.
 
 ## What it does
 

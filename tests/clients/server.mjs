@@ -41,7 +41,7 @@ export async function serve(settings = {}) {
   /** Runs a subcommand against this server. */
   const siesta = (args, input = "") =>
     execFileSync(process.env.SIESTA_BINARY, args, { env: { ...process.env, SIESTA_DATA_DIR: data }, input, encoding: "utf8" }).trim();
-  return { ...found, data, siesta, stop };
+  return { ...found, pid: child.pid, data, siesta, stop };
 }
 
 /** A port of the loopback address that nobody listens on. */

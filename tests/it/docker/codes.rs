@@ -43,6 +43,7 @@ fn router(yard: &Yard, tasks: &Tasks) -> (SocketAddr, RunningRouter) {
         traffic: None,
         platform: Platform::new(axum::Router::new(), tasks),
         tls: None,
+        door: None,
         tasks: tasks.clone(),
     };
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), false, 1).unwrap();
