@@ -29,7 +29,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use crate::support::house::House;
 
 /// Patience with a loaded machine.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(120);
 
 /// A CA of the test's own and a certificate of it for this machine.
 pub struct Authority {
