@@ -122,11 +122,14 @@ pub struct Webhooks {
     inner: Arc<Inner>,
 }
 
+/// Of each app the webhooks, with what they listen to.
+type Listeners = HashMap<AppId, Vec<(WebhookId, Vec<Topic>)>>;
+
 struct Inner {
     parts: WebhooksParts,
     client: reqwest::Client,
     /// Who listens to what, so that an app without webhooks costs nothing.
-    listeners: Mutex<HashMap<AppId, Vec<(WebhookId, Vec<Topic>)>>>,
+    listeners: Mutex<Listeners>,
     /// Wakes `deliver`.
     due: Activator,
     /// Held while a webhook is added: the limit is counted and filled in one.
@@ -337,7 +340,7 @@ impl Webhooks {
         parts.writer.webhook_tried(delivery.id, &tried, parts.clock.now()).await
     }
 
-    fn listeners(&self) -> std::sync::MutexGuard<'_, HashMap<AppId, Vec<(WebhookId, Vec<Topic>)>>> {
+    fn listeners(&self) -> std::sync::MutexGuard<'_, Listeners> {
         self.inner.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

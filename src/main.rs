@@ -230,8 +230,6 @@ async fn run(command: Command) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Proxy(options) => Ok(remote::proxy(options, &Keyring::of_user()?, |lines| println!("{lines}")).await?),
-        // Ran without a runtime already.
-        Command::GitHook => Ok(()),
         Command::Ca { place } => {
             print!(
                 "{}",

@@ -138,15 +138,15 @@ impl<R: Read> Read for Hashed<R> {
     }
 }
 
+/// Takes one file of a backup: its header, the file's name, its bytes.
+pub type Taker<'a> = dyn FnMut(&Header, &str, &mut dyn Read) -> Result<(), BackupError> + 'a;
+
 /// Reads a backup to its end and hands every file to `take`, which need not read it. It is whole and
 /// sound only when this is `Ok`: until then nothing of it may be used.
 ///
 /// # Errors
 /// When it is no backup, is cut off or damaged, was made by a newer Siesta, or `take` fails.
-pub fn read(
-    from: impl Read,
-    take: &mut dyn FnMut(&Header, &str, &mut dyn Read) -> Result<(), BackupError>,
-) -> Result<(Header, Manifest), BackupError> {
+pub fn read(from: impl Read, take: &mut Taker<'_>) -> Result<(Header, Manifest), BackupError> {
     let mut from = BufReader::new(from);
     if !from.fill_buf()?.starts_with(&MAGIC) {
         return Err(BackupError::Foreign);
@@ -165,17 +165,13 @@ pub fn read(
     if header.version > VERSION {
         return Err(BackupError::Newer(header.made_by));
     }
-    let mut found = Vec::new();
-    while let Some(entry) = entries.next() {
+    let (mut found, mut told) = (Vec::new(), None);
+    for entry in entries {
         let entry = entry.map_err(damage)?;
         let path = entry.path().map_err(damage)?.to_string_lossy().into_owned();
         if path == LAST {
-            let manifest: Manifest = named(entry, LAST, MANIFEST_BYTES)?.ok_or(BackupError::Damaged)?;
-            if manifest.entries != found {
-                return Err(BackupError::Damaged);
-            }
-            drop(entries);
-            return ends(tar.into_inner()).map(|()| (header, manifest));
+            told = Some(named::<Manifest>(entry, LAST, MANIFEST_BYTES)?.ok_or(BackupError::Damaged)?);
+            break;
         }
         if !entry.header().entry_type().is_file() || !may_lie_there(&path) {
             return Err(BackupError::Damaged);
@@ -185,7 +181,11 @@ pub fn read(
         io::copy(&mut content, &mut io::sink()).map_err(damage)?;
         found.push(Entry { path, bytes: content.bytes, sha256: hex::encode(content.hash.finalize()) });
     }
-    Err(BackupError::Cut)
+    let manifest = told.ok_or(BackupError::Cut)?;
+    if manifest.entries != found {
+        return Err(BackupError::Damaged);
+    }
+    ends(tar.into_inner()).map(|()| (header, manifest))
 }
 
 /// An entry as JSON when it has this name.

@@ -74,8 +74,8 @@ fn look(folder: &Path) -> Disk {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        let is = |own: &&str| name.strip_prefix(*own).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '.']));
-        let kind = KINDS.iter().find(|(_, names)| names.iter().any(|own| is(&own))).map_or(Kind::Other, |(kind, _)| *kind);
+        let is = |own: &str| name.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '.']));
+        let kind = KINDS.iter().find(|(_, names)| names.iter().any(|own| is(own))).map_or(Kind::Other, |(kind, _)| *kind);
         if let Some((_, sum)) = sums.iter_mut().find(|(known, _)| *known == kind) {
             *sum += bytes_in(&entry.path()).unwrap_or(0);
         }

@@ -73,7 +73,7 @@ async fn a_full_disk_refuses_whole_and_goes_on_when_there_is_space() {
         owners.releases.set_config(app.id, BTreeMap::from([("VALUE".parse().unwrap(), Some(value.into()))]), &by).await
     };
     let versions = async || {
-        let mut versions: Vec<i64> = owners.reader.releases(app.id).await.unwrap().iter().map(|release| release.version.0.into()).collect();
+        let mut versions: Vec<i64> = owners.reader.releases(app.id).await.unwrap().iter().map(|release| release.version.0).collect();
         versions.sort_unstable();
         versions
     };
