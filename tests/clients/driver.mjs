@@ -21,6 +21,7 @@ export class Driver {
       HEROKU_DISABLE_AUTOUPDATE: "1",
       HEROKU_SKIP_NEW_VERSION_CHECK: "true",
       GIT_TERMINAL_PROMPT: "0",
+      ...(process.env.NODE_COMPILE_CACHE && { NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE }),
       ...variables,
     };
   }
