@@ -114,11 +114,12 @@ fn elsewhere(call: &str) -> bool {
         "DELETE /oauth/sessions/{session}",
         "PATCH /apps/{app}/domains/{domain}",
         "POST /apps/{app}/sni-endpoints",
+        "POST /apps/{app}/dynos/{dyno}",
         "GET /pipelines/{pipeline}/review-app-config",
     ];
     // Never a success; streams and files; databases, which the tests of add-ons and of clients ask for.
     never.contains(&call)
-        || ["/streams/", "/sources/{token}", " /metrics", "/databases/", " /client/"].iter().any(|part| call.contains(part))
+        || ["/streams/", "/tunnel", "/sources/{token}", " /metrics", "/databases/", " /client/"].iter().any(|part| call.contains(part))
         || (["/addons", "/addon-attachments"].iter().any(|part| call.contains(part)))
 }
 
