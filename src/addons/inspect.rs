@@ -139,7 +139,7 @@ impl Addons {
 impl Inner {
     async fn ask_as_reader(&self, admin: &Client, addon: &Addon, question: &str) -> Result<Answer, AskError> {
         let (name, password) = (internal_name(READER), secrets::random_token());
-        sql::readers::add(admin, &name, &addon.database, &password).await.map_err(AddonError::from)?;
+        sql::readers::add(admin, &name, &addon.role, &password).await.map_err(AddonError::from)?;
         let mut config = tokio_postgres::Config::new();
         config.user(&name).password(password.expose_secret()).dbname(&addon.database).application_name("siesta console");
         let stream = tokio::net::UnixStream::connect(self.postgres.socket_folder().join(".s.PGSQL.5432")).await;

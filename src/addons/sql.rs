@@ -255,14 +255,15 @@ pub mod readers {
 
     use super::{literal, put_out, quoted};
 
-    /// A role that reads everything in a database and can do nothing else.
-    pub async fn add(admin: &Client, name: &str, database: &str, password: &SecretString) -> Result<(), Error> {
-        let (name, database, password) = (quoted(name), quoted(database), literal(password));
+    /// A role that sees what a tenant's role sees, and whose transactions only read. Never through
+    /// `pg_read_all_data`: that reads the passwords of all roles too.
+    pub async fn add(admin: &Client, name: &str, tenant: &str, password: &SecretString) -> Result<(), Error> {
+        let (name, tenant, password) = (quoted(name), quoted(tenant), literal(password));
         admin
             .batch_execute(&format!(
-                "create role {name} login nosuperuser nocreatedb nocreaterole noreplication bypassrls connection limit 1 password {password};
-                 grant pg_read_all_data to {name};
-                 grant connect on database {database} to {name};
+                "create role {name} login inherit nosuperuser nocreatedb nocreaterole noreplication nobypassrls connection limit 1
+                     password {password};
+                 grant {tenant} to {name};
                  alter role {name} set default_transaction_read_only = on;
                  alter role {name} set statement_timeout = '8s';
                  alter role {name} set temp_file_limit = '64MB'"
