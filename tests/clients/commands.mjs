@@ -504,11 +504,13 @@ export const commands = [
   {
     name: "apps:destroy",
     args: ["apps:destroy", "--app", "tienda-dos", "--confirm", "tienda-dos"],
-    effectText: "nothing of it is left",
+    effectText: "no container of it is left",
+    first: async (world) => {
+      world.ending = (await world.api("/apps/tienda-dos")).json.id;
+    },
     effect: async (world) => {
       equal((await world.api("/apps/tienda-dos")).status, 404);
-      const instance = JSON.parse(world.server.siesta(["status"])).instance;
-      equal(execFileSync("docker", ["ps", "-q", "--filter", `label=siesta.instance=${instance}`], { encoding: "utf8" }), "");
+      equal(execFileSync("docker", ["ps", "-aq", "--filter", `label=siesta.app=${world.ending}`], { encoding: "utf8" }), "");
     },
   },
 ];

@@ -79,7 +79,7 @@ describe("client libraries", () => {
     await heroku.delete(`${app}/dynos/web.1`);
     await eventually(async () => assert.notEqual((await heroku.get(`${app}/dynos`))[0].id, before.id));
 
-    const session = await heroku.post(`${app}/log-sessions`, { body: { lines: 50 } });
+    const session = await heroku.post(`${app}/log-sessions`, { body: { lines: 1000 } });
     assert.match(await (await fetch(session.logplex_url)).text(), /app\[api\]: Deploy/);
     const releases = await heroku.get(`${app}/releases`);
     const first = releases.find(({ slug }) => slug);
