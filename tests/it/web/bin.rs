@@ -29,8 +29,22 @@ async fn a_deleted_app_comes_back_with_its_code_its_variables_and_its_people() {
     let app = server.app(&ana, "tienda").await;
     server.deploy(&ana, &app).await;
     server.post(&ana, "/apps/tienda/access/give", &[("email", "vera@example.org"), ("role", "view")]).await;
-    server.post(&ana, "/apps/tienda/config", &[("key", "SHOP"), ("value", "Pixel")]).await;
-    assert_eq!(running(&server), 1);
+    let awake = async || {
+        let mut status = server.house.owners.dynos.status(app.id).unwrap();
+        status.wait_for(|status| status.phase == AppPhase::Awake).await.unwrap();
+    };
+    awake().await;
+    let set = server.post(&ana, "/apps/tienda/config", &[("key", "SHOP"), ("value", "Pixel")]).await;
+    assert_eq!((set.status, set.header("location")), (StatusCode::SEE_OTHER, "/apps/tienda/settings#vars"), "{}", set.text);
+    // The old dyno serves until the new one does: only then is the new release the app's own.
+    let settled = async || {
+        let reader = &server.house.owners.reader;
+        let newest = reader.releases(app.id).await.unwrap().iter().map(|release| release.version.0).max();
+        while reader.current_release(app.id).await.unwrap().map(|release| release.version.0) != newest || running(&server) != 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), settled()).await.expect("the release with the variable serves");
     let versions = server.house.owners.reader.releases(app.id).await.unwrap().len();
     delete(&server, &ana, "tienda").await;
     assert_eq!(running(&server), 0, "its dynos are stopped");
@@ -52,8 +66,7 @@ async fn a_deleted_app_comes_back_with_its_code_its_variables_and_its_people() {
     assert!(!server.house.engine.images().contains(&app_image(slug).0), "images are caches");
     server.house.engine.add_image(&app_image(slug).0);
     server.house.owners.dynos.wake(app.id).await.unwrap();
-    let mut status = server.house.owners.dynos.status(app.id).unwrap();
-    status.wait_for(|status| status.phase == AppPhase::Awake).await.unwrap();
+    awake().await;
     assert!(server.get(&ana, "/apps/tienda/activity").await.text.contains("Brought back from the bin"));
     assert!(server.get(&ana, "/bin").await.text.contains("The bin is empty"));
     server.stop().await;
