@@ -187,14 +187,20 @@ impl Scene<'_> {
         }
         drop(client);
         self.says(from, &["heroku[run.", "Error R16 (Detached) -> An attached process is not responding to SIGHUP"]).await;
-        while !self.yard.dynos.one_offs(self.app.id).is_empty() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        let gone = async {
+            while !self.yard.dynos.one_offs(self.app.id).is_empty() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(LONG, gone).await.expect("the one-off ends");
         self.yard.dynos.reserve(self.app.id, order("crash"), Streams::Pipes).await.unwrap();
-        while self.lines().await.iter().all(|line| !line.contains("Error R13 (Attach error) -> Failed to attach to process")) {
-            self.yard.dynos.sweep();
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        let missed = async {
+            while self.lines().await.iter().all(|line| !line.contains("Error R13 (Attach error) -> Failed to attach to process")) {
+                self.yard.dynos.sweep();
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(LONG, missed).await.expect("R13 is said");
     }
 
     /// R14 when the working set fills the quota, R15 when there is no end to it.
