@@ -239,6 +239,8 @@ pub struct Limits {
     pub console_idle: Duration,
     /// Between the three SIGHUPs a one-off gets when its client is gone (R16).
     pub hang_up_pause: Duration,
+    /// Networks of apps that are kept while nothing runs in them; others are made again on wake.
+    pub kept_networks: usize,
     /// API calls of an account in an hour (heroku.md 9.1).
     pub api_calls_per_hour: u32,
 }
@@ -280,6 +282,7 @@ impl Default for Limits {
             attach_timeout: Duration::from_secs(30),
             console_idle: Duration::from_secs(3600),
             hang_up_pause: Duration::from_secs(5),
+            kept_networks: 200,
             api_calls_per_hour: 4_500,
         }
     }

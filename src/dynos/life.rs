@@ -15,6 +15,7 @@ use crate::{
         gate::{Gate, Stage, Target},
         make::{Making, platform},
         meter::{Metered, Owner},
+        networks::Held,
         output::{self, Output},
         probe::{self, Proof},
     },
@@ -155,7 +156,7 @@ impl Life {
         let promised = context.parts.host.admit(self.plan.memory_bytes);
         self.promise = Some(promised.map_err(|full| BootEnd::Failed(Failure { no_room: true, ..platform(&full) }))?);
         self.reached(Stage::Image);
-        let container = self.create().await.map_err(BootEnd::Failed)?;
+        let (container, network) = self.create().await.map_err(BootEnd::Failed)?;
         self.report(Report::Created(container.clone()));
         fail_point::reached("dyno.created");
         self.log(format!("Starting process with command `{}`", self.command()));
@@ -168,6 +169,7 @@ impl Life {
                 return Err(BootEnd::Failed(platform(&error)));
             }
         };
+        drop(network);
         fail_point::reached("dyno.started");
         self.reached(Stage::Booting);
         let boot = self.boot(output, &proof);
@@ -192,8 +194,8 @@ impl Life {
         self.revision.slug.process_types.command(&self.name.process_type).unwrap_or_default()
     }
 
-    /// Its container, not started yet.
-    async fn create(&self) -> Result<ContainerId, Failure> {
+    /// Its container, not started yet, and its network.
+    async fn create(&self) -> Result<(ContainerId, Held), Failure> {
         let making = Making {
             context: &self.context,
             app: &self.app,

@@ -9,7 +9,9 @@ use crate::{
     dynos::{
         ConfigError, Context,
         life::{Failure, Revision},
-        metadata, open_config,
+        metadata,
+        networks::Held,
+        open_config,
     },
     engine::{
         ContainerId, ContainerSpec, EngineError, Streams,
@@ -35,8 +37,12 @@ pub(super) struct Making<'a> {
 }
 
 impl Making<'_> {
-    /// The container, not started. What was lost between two of its steps is made once more.
-    pub(super) async fn container(&self, spec: impl Fn(&DynoInput<'_>, Option<Streams>) -> ContainerSpec) -> Result<ContainerId, Failure> {
+    /// The container, not started, and its network, kept until that is let go. What was lost between
+    /// two of its steps is made once more.
+    pub(super) async fn container(
+        &self,
+        spec: impl Fn(&DynoInput<'_>, Option<Streams>) -> ContainerSpec,
+    ) -> Result<(ContainerId, Held), Failure> {
         match self.once(&spec).await {
             Err(Problem::Engine(EngineError::NoSuchImage(_) | EngineError::NoSuchNetwork(_))) => self.once(&spec).await,
             done => done,
@@ -44,12 +50,12 @@ impl Making<'_> {
         .map_err(|problem| platform(&problem))
     }
 
-    async fn once(&self, spec: &impl Fn(&DynoInput<'_>, Option<Streams>) -> ContainerSpec) -> Result<ContainerId, Problem> {
+    async fn once(&self, spec: &impl Fn(&DynoInput<'_>, Option<Streams>) -> ContainerSpec) -> Result<(ContainerId, Held), Problem> {
         let parts = &self.context.parts;
         let image = parts.slugs.ensure_image(&self.revision.slug, self.app.number).await?;
         let network = self.context.network(self.app)?;
         let network_name = network.name.clone();
-        parts.engine.ensure_network(network).await?;
+        let held = self.context.networks.hold(parts.engine.as_ref(), network).await?;
         let input = spec::DynoInput {
             instance: &parts.instance,
             app: self.app.id,
@@ -64,7 +70,7 @@ impl Making<'_> {
             host_has_swap: self.context.has_swap(),
             network: network_name,
         };
-        Ok(parts.engine.create(spec(&input, self.streams)).await?)
+        Ok((parts.engine.create(spec(&input, self.streams)).await?, held))
     }
 
     /// Config vars, then the client's, then what the platform sets: the later wins.

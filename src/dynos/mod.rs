@@ -12,6 +12,7 @@ mod make;
 mod metadata;
 mod meter;
 mod nap;
+mod networks;
 pub mod one_off;
 mod orders;
 mod output;
@@ -37,6 +38,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 
 use self::{
     meter::Roster,
+    networks::Networks,
     start_queue::StartQueue,
     supervisor::{Command, Handle, Reply, Supervisor},
 };
@@ -195,6 +197,7 @@ struct Context {
     /// One app is paged out at a time.
     paging: Semaphore,
     one_offs: OneOffs,
+    networks: Networks,
 }
 
 impl Context {
@@ -231,7 +234,8 @@ impl Dynos {
         let range = parts.config.options.network_range.parse();
         let queue = StartQueue::new((cores * 3).div_ceil(2));
         let (roster, metrics, paging) = (Roster::default(), Metrics::new(), Semaphore::new(1));
-        let context = Context { parts, range, queue, swap: AtomicBool::new(false), roster, metrics, paging, one_offs: OneOffs::default() };
+        let (one_offs, networks, swap) = (OneOffs::default(), Networks::default(), AtomicBool::new(false));
+        let context = Context { parts, range, queue, swap, roster, metrics, paging, one_offs, networks };
         Dynos { context: Arc::new(context), routes: Arc::default(), apps: Arc::default() }
     }
 
@@ -354,6 +358,15 @@ impl Dynos {
     pub async fn sample(&self) -> Result<(), DynoError> {
         self.context.metrics.sweep(self.context.parts.clock.now());
         Ok(self.context.sample().await?)
+    }
+
+    /// Removes the networks of apps that sleep, but those used last. The server calls it every minute.
+    ///
+    /// # Errors
+    /// When the engine does not answer; the next call goes on.
+    pub async fn tidy_networks(&self) -> Result<(), DynoError> {
+        let parts = &self.context.parts;
+        Ok(self.context.networks.keep(parts.engine.as_ref(), parts.config.limits.kept_networks).await?)
     }
 
     /// Memory and CPU of each running dyno of the app now.

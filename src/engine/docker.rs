@@ -196,6 +196,12 @@ impl Engine for Docker {
         absent_is_none(within(SLOW, "remove network", subject, self.client.remove_network(&name)).await).map(drop)
     }
 
+    async fn list_networks(&self) -> EngineResult<Vec<String>> {
+        let options = query::ListNetworksOptionsBuilder::new().filters(&self.ours()).build();
+        let found = within(QUICK, "list networks", Subject::Engine, self.client.list_networks(Some(options))).await?;
+        Ok(found.into_iter().filter_map(|network| network.name).collect())
+    }
+
     async fn create(&self, spec: ContainerSpec) -> EngineResult<ContainerId> {
         let options = query::CreateContainerOptionsBuilder::new().name(&spec.name).build();
         let call = self.client.create_container(Some(options), translate::container(&spec));

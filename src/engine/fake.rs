@@ -54,6 +54,7 @@ pub use script::{Answer, Latch, Script};
 pub enum Call {
     Info,
     EnsureNetwork,
+    ListNetworks,
     RemoveNetwork,
     JoinNetwork,
     LeaveNetwork,
@@ -383,6 +384,11 @@ impl Engine for FakeEngine {
         }
         world.networks.remove(&name);
         Ok(())
+    }
+
+    async fn list_networks(&self) -> EngineResult<Vec<String>> {
+        self.enter(Call::ListNetworks)?;
+        Ok(self.networks())
     }
 
     async fn join_network(&self, id: ContainerId, network: String, _alias: String) -> EngineResult<()> {

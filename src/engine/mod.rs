@@ -194,6 +194,8 @@ pub trait Engine: Send + Sync + 'static {
     async fn ensure_network(&self, network: NetworkSpec) -> EngineResult<()>;
     /// Removes a network of ours; one that is not there is fine.
     async fn remove_network(&self, name: String) -> EngineResult<()>;
+    /// The names of all networks of this instance.
+    async fn list_networks(&self) -> EngineResult<Vec<String>>;
 
     /// Joins a container to one more network, where others find it under `alias` too. In it already is fine.
     async fn join_network(&self, id: ContainerId, network: String, alias: String) -> EngineResult<()>;

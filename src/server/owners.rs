@@ -331,6 +331,11 @@ impl Owners {
                 tracing::warn!(%error, "what apps did is not written down this time");
             }
         });
+        self.repeat(seconds(60), nobody(), &self.dynos, |dynos| async move {
+            if let Err(error) = dynos.tidy_networks().await {
+                tracing::warn!(%error, "networks of apps that sleep stay for now");
+            }
+        });
         self.repeat(seconds(300), nobody(), &self.dynos, |dynos| async move { dynos.check_disks().await });
         self.repeat(seconds(15), self.addons.activator(), &self.addons, |addons| async move { addons.work().await });
         self.repeat(seconds(60), nobody(), &self.addons, |addons| async move { addons.sweep().await });

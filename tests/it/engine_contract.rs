@@ -354,8 +354,10 @@ pub mod cases {
     pub async fn networks_come_and_go(bench: Bench) {
         let engine = &bench.engine;
         engine.ensure_network(bench.network.clone()).await.unwrap();
+        assert!(engine.list_networks().await.unwrap().contains(&bench.network.name));
         engine.remove_network(bench.network.name.clone()).await.unwrap();
         engine.remove_network(bench.network.name.clone()).await.unwrap();
+        assert!(!engine.list_networks().await.unwrap().contains(&bench.network.name));
         engine.ensure_network(bench.network.clone()).await.unwrap();
         assert!(engine.start(bench.create("sleep 1000").await).await.unwrap().running);
         assert!(matches!(engine.remove_network(bench.network.name.clone()).await, Err(EngineError::Refused(_))), "in use");

@@ -120,7 +120,7 @@ impl Life {
             port: None,
             streams: self.streams,
         };
-        let container = making.container(spec::one_off_spec).await?;
+        let (container, _network) = making.container(spec::one_off_spec).await?;
         self.log(format!("Starting process with command `{}` by user {}", self.command, self.by));
         let started = async {
             let attachment = match self.streams {
