@@ -27,6 +27,8 @@ RUN [ -e /etc/ssl/certs/ca-certificates.crt ] || { apt-get update && \
 COPY --from=binary /siesta /usr/local/bin/siesta
 # Whatever the base says: a file that is not there leaves no authority to trust.
 ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
+# Freed memory goes back to the host at once.
+ENV MIMALLOC_PURGE_DELAY=0
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["siesta"]
 CMD ["serve"]

@@ -175,7 +175,11 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> anyhow::Result<()> {
     let nothing = serde_json::json!({});
     match command {
-        Command::Serve(options) => serve(*options).await,
+        Command::Serve(options) => {
+            // The allocator asks for huge pages, which would double what an idle server holds.
+            let _ = rustix::thread::disable_transparent_huge_pages(true);
+            serve(*options).await
+        }
         Command::User { command: UserCommand::Create { email, admin, place } } => {
             let mut password = String::new();
             std::io::stdin().take(1024).read_to_string(&mut password)?;

@@ -91,6 +91,7 @@ class Stand:
             "SIESTA_LISTEN": f"127.0.0.1:{self.port}",
             "SIESTA_LISTEN_TLS": "127.0.0.1:0",
             "SIESTA_NETWORK_RANGE": "10.251.0.0/16",
+            "MIMALLOC_PURGE_DELAY": "0",  # as script/server, the unit and the image have it
             **settings,
         }
 
