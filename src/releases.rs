@@ -106,15 +106,28 @@ impl Releases {
     /// After a restart and after `Dynos::start`: brings up what was being released when the server stopped.
     pub async fn start(&self) -> Result<(), ReleaseError> {
         for release in self.parts.reader.pending_releases().await? {
-            let current = self.parts.reader.current_release(release.app_id).await?;
-            let overtaken = current.is_some_and(|current| current.version > release.version);
-            if release.current {
-                self.bring_up(&release, None);
-            } else if !overtaken && Change::phase_of(self.slug(release.slug_id).await?.as_ref()) {
-                self.bring_up(&release, Some(Phase::again()));
-            } else {
-                self.parts.writer.finish_release(release.id, ReleaseStatus::Failed, self.parts.clock.now()).await?;
-            }
+            self.take_up(&release).await?;
+        }
+        Ok(())
+    }
+
+    /// The same for one app that comes back from the bin: what was being released when it went there.
+    pub async fn resume(&self, app: AppId) -> Result<(), ReleaseError> {
+        for release in self.parts.reader.pending_releases().await?.into_iter().filter(|release| release.app_id == app) {
+            self.take_up(&release).await?;
+        }
+        Ok(())
+    }
+
+    async fn take_up(&self, release: &Release) -> Result<(), ReleaseError> {
+        let current = self.parts.reader.current_release(release.app_id).await?;
+        let overtaken = current.is_some_and(|current| current.version > release.version);
+        if release.current {
+            self.bring_up(release, None);
+        } else if !overtaken && Change::phase_of(self.slug(release.slug_id).await?.as_ref()) {
+            self.bring_up(release, Some(Phase::again()));
+        } else {
+            self.parts.writer.finish_release(release.id, ReleaseStatus::Failed, self.parts.clock.now()).await?;
         }
         Ok(())
     }
@@ -371,9 +384,16 @@ impl Releases {
             Err(ReleaseError::Dynos(DynoError::Superseded(_))) => {
                 self.parts.writer.finish_release(release, ReleaseStatus::Failed, now).await?;
             }
+            // The app went into the bin before its dynos were up: nothing is known of this release, and it
+            // is taken up again should the app come back.
+            Err(ReleaseError::Dynos(DynoError::NoSuchApp)) => {}
             Err(_) => {
                 self.parts.writer.fail_release(app, release, now).await?;
-                self.parts.dynos.app_changed(app).await?;
+                match self.parts.dynos.app_changed(app).await {
+                    // It went meanwhile.
+                    Ok(()) | Err(DynoError::NoSuchApp) => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
         }
         Ok(())

@@ -45,6 +45,7 @@ impl Apps {
         self.parts.logs.api(app, format!("Restore by user {}", by.email));
         self.note(app, EventKind::Restore, by, json!({ "name": name })).await?;
         self.parts.dynos.app_changed(app).await?;
+        self.parts.releases.resume(app).await?;
         self.parts.addons.activator().activate();
         self.found(app).await
     }

@@ -62,9 +62,13 @@ impl Reader {
         Ok(select!("where r.app_id = ? order by r.version desc", app).fetch_all(&self.pool).await?)
     }
 
-    /// Releases that were being brought up when the server stopped, oldest first.
+    /// Releases that were being brought up when the server stopped or their app went into the bin, oldest
+    /// first; not those of apps that still lie there.
     pub async fn pending_releases(&self) -> Result<Vec<Release>, StoreError> {
-        Ok(select!("where r.status = 'pending' order by r.created_at, r.version").fetch_all(&self.pool).await?)
+        let rows = select!(
+            "where r.status = 'pending' and not exists (select 1 from app_bin b where b.app_id = r.app_id) order by r.created_at, r.version"
+        );
+        Ok(rows.fetch_all(&self.pool).await?)
     }
 }
 

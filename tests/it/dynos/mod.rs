@@ -1,6 +1,7 @@
 //! Apps, releases and dynos together, over the fake engine: deploy, sleep, wake, crash, quota,
 //! restart of the server.
 
+mod bin;
 mod deploy;
 mod faults;
 mod gate;
