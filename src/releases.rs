@@ -25,7 +25,7 @@ use crate::{
     logs::Logs,
     scheduler::Tasks,
     secrets::KeyRing,
-    slugs::Slug,
+    slugs::{Slug, Slugs},
     store::{
         Reader, StoreError, Writer,
         config_sets::SealedConfig,
@@ -45,6 +45,8 @@ pub enum ReleaseError {
     NoSuchRelease,
     #[error("{0} has no code to run. Choose a release that was deployed.")]
     NotEligible(Version),
+    #[error("The code of {0} is not kept any more: that of the newest releases is. Deploy it again.")]
+    NotKept(Version),
     /// Heroku's words.
     #[error("Cannot overwrite attachment values {0}.")]
     OwnedByAddon(String),
@@ -67,6 +69,7 @@ pub struct ReleasesParts {
     pub reader: Reader,
     pub writer: Writer,
     pub dynos: Dynos,
+    pub slugs: Slugs,
     pub logs: Logs,
     pub keys: Arc<KeyRing>,
     pub clock: Arc<dyn Clock>,
@@ -279,13 +282,17 @@ impl Releases {
     pub async fn rollback(&self, app: AppId, to: ReleaseId, by: &Actor) -> Result<Release, ReleaseError> {
         let old = self.parts.reader.release(to).await?.filter(|old| old.app_id == app).ok_or(ReleaseError::NoSuchRelease)?;
         let slug = old.slug_id.ok_or(ReleaseError::NotEligible(old.version))?;
+        let code = self.slug(Some(slug)).await?.ok_or(ReleaseError::NotKept(old.version))?;
+        if !self.parts.slugs.is_kept(&code).await {
+            return Err(ReleaseError::NotKept(old.version));
+        }
         let names = self.parts.reader.attachment_names(app).await?;
         let mut draft = self.parts.writer.draft_release(app).await?;
         let (_, config) = draft.current().await?.ok_or(ReleaseError::NoSuchApp)?;
         // Add-ons do not roll back: their variables stay as they are now.
         let now = self.open(&config)?;
         let kept: BTreeMap<_, _> = names.iter().map(|(name, _)| (name.key(), now.get(name.key().as_str()).cloned())).collect();
-        let phase = Change::phase_of(self.slug(Some(slug)).await?.as_ref());
+        let phase = Change::phase_of(Some(&code));
         let change = Change {
             cause: Cause::Rollback(old.version),
             slug: NewSlug::Stored(slug),

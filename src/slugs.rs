@@ -107,6 +107,12 @@ impl Slugs {
         self.root.join("files").join(sha256).is_file()
     }
 
+    /// Whether the slug can still run: its image is there, or what it is made of.
+    pub async fn is_kept(&self, slug: &Slug) -> bool {
+        let files = self.has_file(&slug.code_file) && slug.deps_file.as_ref().is_none_or(|deps| self.has_file(deps));
+        files || self.engine.has_image(app_image(slug.id)).await.unwrap_or(false)
+    }
+
     /// The decompressed bytes of a stored archive.
     pub fn open_file(&self, sha256: &str) -> Result<ByteStream, SlugError> {
         files::open(&self.root.join("files").join(sha256)).map_err(|error| match error.kind() {

@@ -224,7 +224,7 @@ impl From<ReleaseError> for Fault {
         match error {
             ReleaseError::NoSuchApp => Fault::not_found("app"),
             ReleaseError::NoSuchRelease => Fault::not_found("release"),
-            ReleaseError::NotEligible(_) | ReleaseError::OwnedByAddon(_) => Fault::invalid(message),
+            ReleaseError::NotEligible(_) | ReleaseError::NotKept(_) | ReleaseError::OwnedByAddon(_) => Fault::invalid(message),
             ReleaseError::Config(error) => error.into(),
             ReleaseError::Phase(_) => Fault::invalid(message),
             ReleaseError::Dynos(error) => error.into(),

@@ -154,6 +154,7 @@ impl Owners {
             reader: reader.clone(),
             writer: writer.clone(),
             dynos: dynos.clone(),
+            slugs: slugs.clone(),
             logs: logs.clone(),
             keys: keys.clone(),
             clock: clock.clone(),

@@ -4,11 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use siesta::{
     builder::{BuildError, BuildSource},
-    domain::{BuildStatus, Plan},
+    domain::{BuildStatus, Plan, Version},
     engine::{
         Engine, ImageRef,
         fake::{Call, FakeEngine, Latch, Script},
     },
+    slugs,
 };
 
 use crate::{
@@ -316,5 +317,28 @@ async fn a_stack_goes_with_the_last_release_that_stands_on_it() {
     assert!(is_there("2").await && copies[1].exists());
     yard.builder.forget(&shop).await.expect("gone");
     assert!(is_there("2").await && copies[1].exists(), "the next build will");
+    yard.stop().await;
+}
+
+#[tokio::test]
+async fn the_code_of_the_last_five_releases_is_kept_and_an_older_one_is_no_way_back() {
+    let bench = Bench::new();
+    bench.builds(Script::exits(0));
+    let yard = bench.yard().await;
+    let app = yard.app("shop").await;
+    let mut slugs = Vec::new();
+    for code in ["1", "2", "3", "4", "5", "6", "7"] {
+        let (build, _) = succeeded(yard.deploy(app.id, flask(code)).await);
+        slugs.push(yard.reader.slug(build.slug_id.expect("a slug")).await.expect("read").expect("the slug"));
+    }
+    let kept: Vec<bool> = slugs.iter().map(|slug| yard.slugs.has_file(&slug.code_file)).collect();
+    assert_eq!(kept, [false, false, true, true, true, true, true]);
+    let images: Vec<bool> = slugs.iter().map(|slug| bench.engine.images().contains(&slugs::app_image(slug.id).0)).collect();
+    assert_eq!(images, kept);
+    let release = async |version| yard.reader.release_by_version(app.id, Version(version)).await.expect("read").expect("a release").id;
+    let refused = yard.releases.rollback(app.id, release(4).await, &yard.by).await.expect_err("its code is gone");
+    assert_eq!(refused.to_string(), "The code of v4 is not kept any more: that of the newest releases is. Deploy it again.");
+    let back = yard.releases.rollback(app.id, release(5).await, &yard.by).await.expect("its code is there");
+    assert_eq!(back.slug_id, Some(slugs[2].id));
     yard.stop().await;
 }
