@@ -1,8 +1,11 @@
 //! The only reader of the wall clock. Decisions take `now` as an argument.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
+use std::{
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use crate::domain::Timestamp;
@@ -16,6 +19,10 @@ pub trait Clock: Send + Sync + 'static {
     fn now_micros(&self) -> i64 {
         self.now().millis() * 1000
     }
+
+    /// How long the machine has run since some moment: goes on evenly when somebody sets the clock, and
+    /// stands still while the machine is suspended.
+    fn running(&self) -> Duration;
 }
 
 /// The machine's clock.
@@ -31,26 +38,53 @@ impl Clock for SystemClock {
     fn now_micros(&self) -> i64 {
         jiff::Timestamp::now().as_microsecond()
     }
+
+    fn running(&self) -> Duration {
+        static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        BEGUN.elapsed()
+    }
 }
 
 /// A clock that stands still until it is moved: the fake of this seam.
 #[derive(Clone, Debug)]
-pub struct ManualClock(Arc<AtomicI64>);
+pub struct ManualClock {
+    now: Arc<AtomicI64>,
+    /// Milliseconds.
+    running: Arc<AtomicI64>,
+}
 
 impl ManualClock {
     pub fn at(now: Timestamp) -> Self {
-        Self(Arc::new(AtomicI64::new(now.millis())))
+        Self { now: Arc::new(AtomicI64::new(now.millis())), running: Arc::default() }
     }
 
     /// Moves time forward.
-    pub fn advance(&self, by: std::time::Duration) {
-        let millis = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
-        self.0.fetch_add(millis, Ordering::SeqCst);
+    pub fn advance(&self, by: Duration) {
+        self.running.fetch_add(millis(by), Ordering::SeqCst);
+        self.now.fetch_add(millis(by), Ordering::SeqCst);
     }
+
+    /// The machine is suspended for so long, or somebody sets its clock forward.
+    pub fn set_forward(&self, by: Duration) {
+        self.now.fetch_add(millis(by), Ordering::SeqCst);
+    }
+
+    /// Somebody sets the machine's clock back.
+    pub fn set_back(&self, by: Duration) {
+        self.now.fetch_sub(millis(by), Ordering::SeqCst);
+    }
+}
+
+fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
+        Timestamp(self.now.load(Ordering::SeqCst))
+    }
+
+    fn running(&self) -> Duration {
+        Duration::from_millis(self.running.load(Ordering::SeqCst).unsigned_abs())
     }
 }

@@ -130,6 +130,33 @@ impl Account {
         Ok(())
     }
 
+    /// What is remembered may lie ahead of a clock that was set back, also by a server before: a rest
+    /// then lasts one rest from now on at most, and time awake counts from now on.
+    pub(super) async fn mend(&mut self, context: &Context, plan: &Plan, now: Timestamp) -> Result<(), StoreError> {
+        let longest = match plan.quota {
+            QuotaKind::Monthly => quota::month_of(now).1,
+            QuotaKind::Daily | QuotaKind::None => now + plan.rest,
+        };
+        let resting_until = self.kept.resting_until.map(|until| until.min(longest));
+        let quota_from = self.kept.quota_from.map(|from| from.min(now));
+        self.write(context, AppActivity { resting_until, quota_from, ..self.kept }).await?;
+        if self.spans.last().is_some_and(|span| span.to.is_none() && span.from > now) {
+            self.jumped(context, now, now).await?;
+        }
+        Ok(())
+    }
+
+    /// The clock went from one moment to another at once: what lies between was nobody's time awake.
+    pub(super) async fn jumped(&mut self, context: &Context, from: Timestamp, to: Timestamp) -> Result<(), StoreError> {
+        let Some(span) = self.spans.last_mut().filter(|span| span.to.is_none()) else { return Ok(()) };
+        context.parts.writer.end_awake_span(self.app, from).await?;
+        span.to = Some(from.max(span.from));
+        let Some(dynos) = self.dynos.filter(|dynos| *dynos > 0) else { return Ok(()) };
+        context.parts.writer.begin_awake_span(self.app, dynos, to).await?;
+        self.spans.push(Span { from: to, to: None });
+        Ok(())
+    }
+
     /// After a restart with nothing running: when the open span ended is not known; not later than
     /// the app would have fallen asleep.
     pub(super) async fn close_lost_span(&mut self, context: &Context, plan: &Plan, now: Timestamp) -> Result<(), StoreError> {

@@ -306,6 +306,13 @@ impl Gate {
         (state.last, state.napping) = (now, false);
     }
 
+    /// After a clock was set back: the last request came now at the latest.
+    pub fn catch_up(&self) {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        state.last = state.last.min(now);
+    }
+
     /// Begins the nap if nobody is inside and the plan's nap time is over: true when it did.
     pub fn nap_if_idle(&self, plan: &Plan) -> bool {
         let now = self.clock.now();

@@ -6,6 +6,7 @@ mod account;
 pub mod callers;
 mod disk;
 pub mod gate;
+mod jump;
 mod life;
 mod limits;
 mod make;
@@ -28,7 +29,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -198,6 +199,8 @@ struct Context {
     paging: Semaphore,
     one_offs: OneOffs,
     networks: Networks,
+    /// When time was last looked at, in milliseconds.
+    swept: AtomicI64,
 }
 
 impl Context {
@@ -234,8 +237,9 @@ impl Dynos {
         let range = parts.config.options.network_range.parse();
         let queue = StartQueue::new((cores * 3).div_ceil(2));
         let (roster, metrics, paging) = (Roster::default(), Metrics::new(), Semaphore::new(1));
-        let (one_offs, networks, swap) = (OneOffs::default(), Networks::default(), AtomicBool::new(false));
-        let context = Context { parts, range, queue, swap, roster, metrics, paging, one_offs, networks };
+        let (one_offs, networks) = (OneOffs::default(), Networks::default());
+        let (swap, swept) = (AtomicBool::new(false), AtomicI64::new(i64::MIN));
+        let context = Context { parts, range, queue, swap, roster, metrics, paging, one_offs, networks, swept };
         Dynos { context: Arc::new(context), routes: Arc::default(), apps: Arc::default() }
     }
 
@@ -345,7 +349,9 @@ impl Dynos {
     pub fn sweep(&self) {
         self.sweep_one_offs();
         let now = self.context.parts.clock.now().millis();
-        for app in self.apps().values().filter(|app| app.handle.due.load(Ordering::SeqCst) <= now) {
+        // What was due at a moment that a clock set back has yet to reach is due at another one now.
+        let set_back = now < self.context.swept.swap(now, Ordering::SeqCst);
+        for app in self.apps().values().filter(|app| set_back || app.handle.due.load(Ordering::SeqCst) <= now) {
             app.handle.wake.activate();
         }
     }

@@ -31,6 +31,7 @@ use crate::{
         AppStatus, Context, DynoError, Which,
         account::Account,
         gate::{Gate, Refusal, Target},
+        jump::Seen,
         life::{Failure, Report, Revision, StopOrder},
         one_off::Allowed,
         pages::Pages,
@@ -144,6 +145,8 @@ pub(super) struct Supervisor {
     pub(super) plan: Arc<Plan>,
     /// Most of the quota is used, and that was said.
     pub(super) warned: bool,
+    /// The clock at the last turn.
+    pub(super) seen: Seen,
     pub(super) gate: Arc<Gate>,
     pub(super) setting: Setting,
     pub(super) account: Account,
@@ -193,6 +196,7 @@ impl Supervisor {
             plan: context.parts.plans.of(&app),
             paged: None,
             warned: false,
+            seen: Seen { now: context.parts.clock.now(), running: context.parts.clock.running() },
             context,
             app,
             gate: gate.clone(),
@@ -421,9 +425,8 @@ impl Supervisor {
         let stable = dyno.up_at.is_some_and(|since| now.since(since) >= crash::STABLE);
         let before = self.crashes.get(&dyno.name).filter(|_| !stable).map_or(0, |crashes| crashes.count);
         let count = before + 1;
-        let platform = failure.platform;
-        let pause = if platform { crash::platform_pause(count) } else { crash::cool_off(count) };
-        self.crashes.insert(dyno.name.clone(), Crashes { count, retry_at: now + pause, platform });
+        let crashes = Crashes { count, retry_at: now, platform: failure.platform };
+        self.crashes.insert(dyno.name.clone(), Crashes { retry_at: now + crashes.pause(), ..crashes });
     }
 
     /// Logs the change of a name's state, if it is one and `id` is the dyno the name stands for.

@@ -46,6 +46,7 @@ pub(super) enum Setting {
 impl Supervisor {
     pub(super) async fn turn(&mut self) -> Result<(), StoreError> {
         let now = self.now();
+        self.settle_clock(now).await?;
         self.settle_plan(now).await?;
         self.settle_rest(now).await?;
         self.settle_sleep(now).await?;

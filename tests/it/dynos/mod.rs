@@ -2,6 +2,7 @@
 //! restart of the server.
 
 mod bin;
+mod clock;
 mod deploy;
 mod faults;
 mod gate;
