@@ -3,12 +3,14 @@
 const MIB: i64 = 1024 * 1024;
 /// Threads a dyno may have; so many must be free before one starts.
 const DYNO_THREADS: u64 = 256;
+/// What most dynos use of the memory they were promised: one part in so many.
+const USED_PART: i64 = 4;
 
 /// What the operator allows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Bounds {
     /// Memory all dynos together may be promised, in bytes. None: four times the machine's, less
-    /// the reserve (most dynos use a small part of what they were promised).
+    /// the reserve (most dynos use a quarter of what they were promised, or less).
     pub app_memory: Option<i64>,
     /// Memory that stays available for everything else, in bytes.
     pub reserve: i64,
@@ -45,7 +47,7 @@ pub enum NoRoom {
 impl Bounds {
     /// Memory all dynos together may be promised on this machine.
     pub fn promisable(&self, machine: &Machine) -> i64 {
-        self.app_memory.unwrap_or_else(|| (machine.memory - self.reserve).max(0).saturating_mul(4))
+        self.app_memory.unwrap_or_else(|| (machine.memory - self.reserve).max(0).saturating_mul(USED_PART))
     }
 
     /// Whether there is disk space for uploads, builds and dynos.
@@ -78,14 +80,21 @@ impl Bounds {
         Ok(())
     }
 
-    /// About how many more dynos of `one` bytes fit.
+    /// About how many more dynos of `one` bytes fit, when each uses a quarter of them.
     pub fn room(&self, machine: &Machine, promised: i64, one: i64) -> u64 {
         if self.admit(machine, promised, one).is_err() {
             return 0;
         }
-        let by_memory = u64::try_from((self.promisable(machine) - promised) / one.max(1)).unwrap_or(0);
-        by_memory.min((machine.threads_max - machine.threads) / DYNO_THREADS)
+        let by_promise = (self.promisable(machine) - promised) / one.max(1);
+        // The last one starts as long as the reserve is untouched.
+        let by_use = (machine.available - self.reserve) / used(one) + 1;
+        u64::try_from(by_promise.min(by_use)).unwrap_or(0).min((machine.threads_max - machine.threads) / DYNO_THREADS)
     }
+}
+
+/// What a dyno is expected to use of `one` bytes.
+fn used(one: i64) -> i64 {
+    (one / USED_PART).max(1)
 }
 
 #[cfg(test)]
@@ -101,8 +110,11 @@ mod tests {
     #[test]
     fn a_machine_of_four_gigabytes_promises_sixteen() {
         assert_eq!(BOUNDS.promisable(&MACHINE), 16 * 1024 * MIB);
-        assert_eq!(BOUNDS.room(&MACHINE, 0, 512 * MIB), 32);
-        assert_eq!(BOUNDS.room(&MACHINE, 31 * 512 * MIB + 1, 512 * MIB), 0);
+        let roomy = Machine { available: 4608 * MIB, ..MACHINE };
+        assert_eq!(BOUNDS.room(&roomy, 0, 512 * MIB), 32);
+        assert_eq!(BOUNDS.room(&roomy, 31 * 512 * MIB + 1, 512 * MIB), 0);
+        assert_eq!(BOUNDS.room(&MACHINE, 0, 512 * MIB), 20, "2,488 MB are there to be used, 128 by each");
+        assert_eq!(BOUNDS.room(&Machine { available: 600 * MIB, ..MACHINE }, 0, 512 * MIB), 1);
     }
 
     #[test]
@@ -122,14 +134,15 @@ mod tests {
         #[test]
         fn the_figure_is_right_when_tried(
             memory in 0i64..64 * 1024, app in prop::option::of(0i64..64 * 1024), one in 1i64..4096,
-            promised in 0i64..8192, threads in 0u64..9_000,
+            available in 0i64..64 * 1024, promised in 0i64..8192, threads in 0u64..9_000,
         ) {
-            let machine = Machine { memory: memory * MIB, available: 64 * 1024 * MIB, threads, threads_max: 10_000, ..MACHINE };
+            let machine = Machine { memory: memory * MIB, available: available * MIB, threads, threads_max: 10_000, ..MACHINE };
             let bounds = Bounds { app_memory: app.map(|app| app * MIB), ..BOUNDS };
             let (mut now, mut machine, mut fitted) = (promised * MIB, machine, 0);
             let figure = bounds.room(&machine, now, one * MIB);
             while bounds.admit(&machine, now, one * MIB).is_ok() {
                 now += one * MIB;
+                machine.available -= used(one * MIB);
                 machine.threads += DYNO_THREADS;
                 fitted += 1;
             }
