@@ -59,6 +59,9 @@ pub fn reconcile(desired: &[Desired], observed: &[Observed], room: bool) -> Vec<
 }
 
 #[cfg(test)]
+mod model;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
