@@ -9,6 +9,7 @@ use std::{
 };
 
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
 use siesta::{
     clock::{Clock, ManualClock},
     domain::{Plan, Timestamp},
@@ -133,4 +134,85 @@ async fn no_request_is_lost_or_let_in_late_while_it_opens_and_closes() {
     }
     set.join_all().await;
     assert_eq!(served.load(Ordering::SeqCst), REQUESTS);
+}
+
+/// What a gate is told to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Told {
+    Open,
+    Held,
+    Refused,
+}
+
+/// How a visit ends, and when.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum End {
+    Served(u64),
+    Refused(u64),
+    GaveUp(u64),
+}
+
+/// What must become of a visit at `from` with that patience: times are milliseconds.
+fn expected(told: &[(u64, Told)], from: u64, patience: u64) -> End {
+    let now = told.iter().rfind(|(at, _)| *at <= from).map_or(Told::Held, |(_, told)| *told);
+    let later = told.iter().filter(|(at, _)| *at > from && *at < from + patience);
+    match std::iter::once((from, now)).chain(later.copied()).find(|(_, told)| *told != Told::Held) {
+        Some((at, Told::Open)) => End::Served(at),
+        Some((at, _)) => End::Refused(at),
+        None => End::GaveUp(from + patience),
+    }
+}
+
+/// The gate changes at even moments, visitors come at odd ones: what happens first is always known.
+#[tokio::test(start_paused = true)]
+async fn whenever_a_gate_opens_refuses_or_holds_each_visit_ends_as_it_must_and_at_that_moment() {
+    let seed: u64 = rand::random();
+    println!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    for _ in 0..300 {
+        let gate = Gate::new(Arc::new(ManualClock::at(Timestamp(0))), Activator::new(), limits(100));
+        let mut at = 0;
+        let told: Vec<(u64, Told)> = (0..random.random_range(1..12))
+            .map(|_| {
+                at += 2 * random.random_range(1..20_000u64);
+                (at, [Told::Open, Told::Held, Told::Refused][random.random_range(0..3)])
+            })
+            .collect();
+        let visits: Vec<(u64, u64)> =
+            (0..50).map(|_| (2 * random.random_range(0..at) + 1, 2 * random.random_range(1..40_000u64))).collect();
+        let begun = tokio::time::Instant::now();
+        let moment = |millis: u64| tokio::time::sleep_until(begun + Duration::from_millis(millis));
+        let passed = || u64::try_from(begun.elapsed().as_millis()).expect("small");
+        let tell = async {
+            for (at, told) in &told {
+                moment(*at).await;
+                match told {
+                    Told::Open => gate.open(vec![target()]),
+                    Told::Held => gate.hold(),
+                    Told::Refused => gate.refuse(Refusal::Crashed),
+                }
+            }
+        };
+        let visit = async |(from, patience): &(u64, u64)| {
+            moment(*from).await;
+            let admitted = match gate.enter() {
+                Entry::Admitted(lease) => Ok(lease),
+                Entry::Held(waiting) => waiting.admitted(Duration::from_millis(*patience)).await,
+                Entry::Refused(refusal) => Err(refusal),
+            };
+            match admitted {
+                Ok(mut lease) => {
+                    lease.answered();
+                    End::Served(passed())
+                }
+                Err(Refusal::BootTimeout) => End::GaveUp(passed()),
+                Err(_) => End::Refused(passed()),
+            }
+        };
+        let ((), ends) = tokio::join!(tell, futures_util::future::join_all(visits.iter().map(visit)));
+        for ((from, patience), end) in visits.iter().zip(ends) {
+            assert_eq!(end, expected(&told, *from, *patience), "seed {seed}: a visit at {from} for {patience} ms, {told:?}");
+        }
+        assert_eq!((gate.waiting(), gate.activity().open), (0, 0), "nobody is left behind");
+    }
 }

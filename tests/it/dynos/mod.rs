@@ -11,4 +11,5 @@ mod one_off;
 mod release_phase;
 mod rendezvous;
 mod sleep;
+mod weeks;
 pub mod world;
