@@ -95,6 +95,30 @@ async fn config_vars_are_sealed_reach_the_dyno_and_release_only_when_they_change
 }
 
 #[tokio::test]
+async fn a_dyno_knows_its_name_and_with_the_feature_its_app_and_release_too() {
+    let world = Machine::new().serve().await;
+    let app = world.app("tienda").await;
+    world.deploy(&app, WEB).await.expect("v3");
+    assert_eq!(world.engine.running()[0].1.env_value("HEROKU_APP_NAME"), None, "only who asked for it");
+    world.apps.set_feature(app.id, Feature::RuntimeDynoMetadata, true).await.expect("a feature");
+    let release = world.deploy(&app, "web: second").await.expect("v4");
+    world.until_running(1).await;
+    let (_, spec) = &world.engine.running()[0];
+    for (name, value) in [
+        ("DYNO", "web.1".to_owned()),
+        ("HEROKU_APP_ID", app.id.to_string()),
+        ("HEROKU_APP_NAME", "tienda".to_owned()),
+        ("HEROKU_APP_DEFAULT_DOMAIN_NAME", "tienda.localhost".to_owned()),
+        ("HEROKU_RELEASE_CREATED_AT", release.created_at.to_string()),
+        ("HEROKU_RELEASE_VERSION", "v4".to_owned()),
+        ("HEROKU_SLUG_DESCRIPTION", "Deploy 1a2b3c4d".to_owned()),
+    ] {
+        assert_eq!(spec.env_value(name), Some(value.as_str()), "{name}");
+    }
+    assert!(spec.env_value("HEROKU_DYNO_ID").is_some() && spec.env_value("HEROKU_SLUG_COMMIT").is_some());
+}
+
+#[tokio::test]
 async fn a_rollback_brings_back_code_and_config_together_as_a_new_release() {
     let world = Machine::new().serve().await;
     let app = world.app("tienda").await;
