@@ -17,10 +17,11 @@ use siesta::{
 };
 
 use super::builds::with_limits;
-use crate::support::yard::{Yard, succeeded};
+use crate::support::{
+    wait::{LONG, comes},
+    yard::{Yard, succeeded},
+};
 
-/// Patience with a loaded machine.
-const LONG: Duration = Duration::from_secs(120);
 /// What a visitor waits for in this house.
 const SHORT: Duration = Duration::from_secs(2);
 const QUOTA: u64 = 256 << 20;
@@ -68,18 +69,8 @@ impl Scene<'_> {
 
     /// Waits until the log holds a line with all of these words, behind the first `from` lines.
     async fn says(&self, from: usize, words: &[&str]) {
-        let found = async {
-            let mut pace = tokio::time::interval(Duration::from_millis(50));
-            loop {
-                pace.tick().await;
-                if self.lines().await.iter().skip(from).any(|line| words.iter().all(|word| line.contains(word))) {
-                    return;
-                }
-            }
-        };
-        if tokio::time::timeout(LONG, found).await.is_err() {
-            panic!("never said: {words:?}\n{}", self.lines().await.join("\n"));
-        }
+        let said = async || self.lines().await.iter().skip(from).any(|line| words.iter().all(|word| line.contains(word)));
+        self.until(&format!("{words:?}"), said).await;
     }
 
     /// Asks and waits for the router's line.
@@ -92,14 +83,17 @@ impl Scene<'_> {
 
     /// Waits until `/` is answered by the app.
     async fn serves(&self) {
-        let served = async {
-            while self.ask("/").await != 200 {
-                self.yard.dynos.sweep();
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
+        let served = async || {
+            self.yard.dynos.sweep();
+            self.ask("/").await == 200
         };
-        if tokio::time::timeout(LONG, served).await.is_err() {
-            panic!("never served\n{}", self.lines().await.join("\n"));
+        self.until("the app's answer", served).await;
+    }
+
+    /// Waits until it is so; shows the log when it never is.
+    async fn until(&self, what: &str, is_so: impl AsyncFnMut() -> bool) {
+        if !comes(is_so).await {
+            panic!("never came: {what}\n{}", self.lines().await.join("\n"));
         }
     }
 
@@ -187,20 +181,13 @@ impl Scene<'_> {
         }
         drop(client);
         self.says(from, &["heroku[run.", "Error R16 (Detached) -> An attached process is not responding to SIGHUP"]).await;
-        let gone = async {
-            while !self.yard.dynos.one_offs(self.app.id).is_empty() {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        tokio::time::timeout(LONG, gone).await.expect("the one-off ends");
+        self.until("the end of the one-off", async || self.yard.dynos.one_offs(self.app.id).is_empty()).await;
         self.yard.dynos.reserve(self.app.id, order("crash"), Streams::Pipes).await.unwrap();
-        let missed = async {
-            while self.lines().await.iter().all(|line| !line.contains("Error R13 (Attach error) -> Failed to attach to process")) {
-                self.yard.dynos.sweep();
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
+        let missed = async || {
+            self.yard.dynos.sweep();
+            self.lines().await.iter().any(|line| line.contains("Error R13 (Attach error) -> Failed to attach to process"))
         };
-        tokio::time::timeout(LONG, missed).await.expect("R13 is said");
+        self.until("R13", missed).await;
     }
 
     /// R14 when the working set fills the quota, R15 when there is no end to it.

@@ -18,11 +18,13 @@ use siesta::{
 use super::tiny::{tiny_copy, tiny_image};
 use crate::{
     engine_contract::{bytes, tar_of},
-    support::{house, served::program, yard::Yard},
+    support::{
+        house,
+        served::program,
+        wait::{LONG, until},
+        yard::Yard,
+    },
 };
-
-/// Patience with a loaded machine.
-const LONG: Duration = Duration::from_secs(120);
 
 /// A dockerd, gone with everything in it when dropped.
 struct Daemon {
@@ -59,14 +61,7 @@ impl Daemon {
             .stderr(log)
             .spawn();
         self.child = Some(child.expect("the Debian package docker.io (script/test installs it)"));
-        let answers = async {
-            while self.docker(&["version"]).is_err() {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        };
-        if tokio::time::timeout(LONG, answers).await.is_err() {
-            panic!("dockerd did not come up:\n{}", std::fs::read_to_string(self.path("log")).unwrap_or_default());
-        }
+        until("an answer of dockerd", async || self.docker(&["version"]).is_ok()).await;
     }
 
     /// What an operator types.
@@ -127,21 +122,14 @@ async fn app(yard: &Yard, stack: &str, word: &str) -> App {
 
 /// Waits until each of these answers with its name, and nothing else of ours runs.
 async fn all_serve(yard: &Yard, engine: &Docker, words: &[&str]) {
-    let serve = async {
-        for word in words {
-            while !answers(yard, word).await {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
-        let mut found = engine.list().await.unwrap_or_default();
-        while found.len() != words.len() || !found.iter().all(|container: &Container| container.running) {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            found = engine.list().await.unwrap_or_default();
-        }
-    };
-    if tokio::time::timeout(LONG, serve).await.is_err() {
-        panic!("{words:?} do not serve: {:#?}", engine.list().await);
+    for word in words {
+        until(&format!("an answer of {word}"), async || answers(yard, word).await).await;
     }
+    let alone = async || {
+        let found = engine.list().await.unwrap_or_default();
+        found.len() == words.len() && found.iter().all(|container: &Container| container.running)
+    };
+    until("dynos of theirs alone", alone).await;
 }
 
 async fn answers(yard: &Yard, word: &str) -> bool {

@@ -1,7 +1,7 @@
 //! Consoles on real Docker, each over a TLS connection of its own as `heroku run` opens it. Six at
 //! once; with `SIESTA_TEST_SOAK` fifty.
 
-use std::{net::SocketAddr, panic::AssertUnwindSafe, path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, panic::AssertUnwindSafe, path::Path, sync::Arc};
 
 use futures_util::{FutureExt as _, future::join_all};
 use secrecy::ExposeSecret as _;
@@ -17,7 +17,7 @@ use tokio::{net::TcpListener, sync::Barrier};
 use tokio_rustls::TlsAcceptor;
 
 use super::tiny::{socket, tiny_copy};
-use crate::support::{house, rendezvous::Client, yard::Yard};
+use crate::support::{house, rendezvous::Client, wait::until, yard::Yard};
 
 /// Apps whose code is a shell, and a server for clients of their one-offs.
 struct Stand<'a> {
@@ -127,13 +127,7 @@ async fn many_consoles_at_once_leave_nothing_behind_however_they_end() {
             // The others just leave.
         };
         join_all(stand.apps.iter().enumerate().map(visit)).await;
-        let mut pace = tokio::time::interval(Duration::from_millis(100));
-        let gone = async {
-            while !engine.list().await.expect("a list").is_empty() {
-                pace.tick().await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(120), gone).await.expect("every process has ended");
+        until("the end of every process", async || engine.list().await.expect("a list").is_empty()).await;
     })
     .await;
 }

@@ -3,4 +3,5 @@
 pub mod house;
 pub mod rendezvous;
 pub mod served;
+pub mod wait;
 pub mod yard;
