@@ -66,6 +66,11 @@ class Answer(http.server.BaseHTTPRequestHandler):
     def hog(self, _):
         hog()
 
+    def fill(self, size):
+        with open("filled", "wb") as file:
+            file.write(bytes(int(size)))
+        self.whole(b"filled\n")
+
     def hold(self, size):
         held.append(bytearray(int(size)))
         self.whole(b"held\n")

@@ -190,6 +190,21 @@ impl Scene<'_> {
         self.until("R13", missed).await;
     }
 
+    /// What a dyno writes has an end.
+    async fn fills_its_disk(&self) {
+        let from = self.lines().await.len();
+        self.yard.dynos.check_disks().await;
+        assert_eq!(self.ask("/fill?8000000").await, 200, "what little it wrote before stopped nothing");
+        self.yard.dynos.check_disks().await;
+        let why = "The dyno wrote 7 MB to its disk, more than its 4 MB, and is stopped. Its files are gone; keep them elsewhere.";
+        self.says(from, &["heroku[web.1]: ", why]).await;
+        self.says(from, &["heroku[web.1]: Process exited with status 137"]).await;
+        self.serves().await;
+        // What follows begins with a first crash.
+        self.yard.dynos.restart(self.app.id, Which::All).await.unwrap();
+        self.serves().await;
+    }
+
     /// R14 when the working set fills the quota, R15 when there is no end to it.
     async fn takes_memory(&self) {
         let from = self.lines().await.len();
@@ -314,6 +329,7 @@ async fn every_code_is_produced_once_by_an_app_that_deserves_it() {
         limits.stop_grace = Duration::from_secs(1);
         (limits.hang_up_pause, limits.attach_timeout) = (Duration::from_millis(200), Duration::from_secs(1));
         (limits.max_open, limits.max_waiting) = (3, 1);
+        limits.dyno_disk_bytes = 4 << 20;
     };
     with_limits(plan, limits, async |yard, engine| {
         let tasks = Tasks::new();
@@ -331,6 +347,7 @@ async fn every_code_is_produced_once_by_an_app_that_deserves_it() {
             good.answers_badly().await;
             good.is_switched_off().await;
             good.does_not_listen_to_signals().await;
+            good.fills_its_disk().await;
             good.takes_memory().await;
             good.crashes(engine).await;
         };
