@@ -1,9 +1,8 @@
 //! The server is killed at every fail point in turn: no release is lost or doubled, no container is
 //! orphaned, a running dyno is not touched, and the next deploy works.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::json;
 use siesta::{
     engine::{Engine, spec},
@@ -191,67 +190,8 @@ async fn killed_in_the_middle_of_a_backup_or_restore_no_row_is_lost_and_nothing_
     }
 }
 
-#[tokio::test]
-async fn killed_at_random_moments_releases_wakes_and_scales_are_neither_lost_nor_doubled() {
-    let soak = std::env::var_os("SIESTA_TEST_SOAK").is_some();
-    let seed: u64 = std::env::var("SIESTA_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
-    println!("SIESTA_TEST_SEED={seed}");
-    let mut random = StdRng::seed_from_u64(seed);
-    let mut served = Served::start(&[("SIESTA_IDLE_AFTER", "2")]);
-    let token = served.claim();
-    served.deploy("sobrevive", "tienda-videojuegos").unwrap_or_else(|error| panic!("{error}\n{}", served.server_log()));
-    let (rounds, mut took) = (kills(soak), Vec::new());
-    for round in 0..rounds {
-        let before = versions(&served, &token).await;
-        let moment = Duration::from_millis(random.random_range(0..2_500));
-        let work = async {
-            match round % 3 {
-                0 => drop(
-                    served.api("PATCH", "/apps/sobrevive/config-vars", &token).json(&json!({ "ROUND": round.to_string() })).send().await,
-                ),
-                1 => drop(served.app("sobrevive", "/").send().await),
-                _ => {
-                    for quantity in [0, 1] {
-                        let path = "/apps/sobrevive/formation/web";
-                        drop(served.api("PATCH", path, &token).json(&json!({ "quantity": quantity })).send().await);
-                    }
-                }
-            }
-            // What it set off is cut off somewhere.
-            std::future::pending::<()>().await;
-        };
-        let _ = tokio::time::timeout(moment, work).await;
-        served.kill();
-        served.run();
-        let begun = Instant::now();
-        let answered = served.api("PATCH", "/apps/sobrevive/formation/web", &token).json(&json!({ "quantity": 1 })).send().await;
-        assert_eq!(answered.expect("an answer").status(), 200, "round {round}, seed {seed}");
-        // A dyno that the killed server had told to stop may still close its port to a visitor.
-        let status = async || served.app("sobrevive", "/").send().await.map_or(0, |answer| answer.status().as_u16());
-        served.until(Duration::from_secs(60), status, |status| *status == 200).await;
-        let after = versions(&served, &token).await;
-        assert_eq!(after, (1..=after.len() as i64).collect::<Vec<_>>(), "round {round}, seed {seed}: no gap and no double");
-        assert!(after.len() <= before.len() + 1 && after.len() >= before.len(), "round {round}, seed {seed}: {before:?} became {after:?}");
-        let pending = async || {
-            let releases = served.get("/apps/sobrevive/releases", &token).await;
-            releases.as_array().into_iter().flatten().filter(|release| release["status"] == "pending").count()
-        };
-        served.until(Duration::from_secs(60), pending, |pending| *pending == 0).await;
-        let containers = async || served.engine(&served.instance()).list().await.unwrap_or_default().len();
-        served.until(Duration::from_secs(60), containers, |count| *count <= 1).await;
-        took.push(begun.elapsed().as_millis());
-    }
-    took.sort_unstable();
-    println!("{rounds} kills; all was as wished again after {} ms in the middle, {} ms at most", took[rounds / 2], took[rounds - 1]);
-}
-
-/// `SIESTA_TEST_KILLS` says how many, where the time does not allow all.
-fn kills(soak: bool) -> usize {
-    let wanted = std::env::var("SIESTA_TEST_KILLS").ok().and_then(|count| count.parse().ok());
-    wanted.unwrap_or(if soak { 200 } else { 6 })
-}
-
-async fn versions(served: &Served, token: &str) -> Vec<i64> {
+/// The numbers of its releases, in order.
+pub(super) async fn versions(served: &Served, token: &str) -> Vec<i64> {
     let releases = served.get("/apps/sobrevive/releases", token).await;
     let mut versions: Vec<i64> = releases.as_array().into_iter().flatten().filter_map(|release| release["version"].as_i64()).collect();
     versions.sort_unstable();

@@ -16,6 +16,7 @@ mod flood;
 mod github;
 mod isolation;
 mod kill;
+mod kills;
 mod nap;
 mod run;
 mod shop;
