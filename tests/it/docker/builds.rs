@@ -5,7 +5,7 @@ use std::{panic::AssertUnwindSafe, path::Path, sync::Arc};
 
 use futures_util::{FutureExt, TryStreamExt};
 use siesta::{
-    config::Limits,
+    config::{Config, Limits},
     domain::{BuildStatus, Plan},
     engine::{Engine, ImageRef, docker::Docker, spec::NetworkRange},
     slugs::{self, SlugError, Slugs},
@@ -27,6 +27,11 @@ pub(super) async fn with_yard(plan: Plan, test: impl AsyncFnOnce(&Yard, &Docker)
 
 /// The same under other limits than the usual ones.
 pub(super) async fn with_limits(plan: Plan, change: impl FnOnce(&mut Limits), test: impl AsyncFnOnce(&Yard, &Docker)) {
+    with_config(plan, |config| change(&mut config.limits), test).await;
+}
+
+/// The same with other settings than the usual ones.
+pub(super) async fn with_config(plan: Plan, change: impl FnOnce(&mut Config), test: impl AsyncFnOnce(&Yard, &Docker)) {
     let instance = format!("t{:08x}", rand::random::<u32>());
     let engine = Arc::new(Docker::connect(Path::new(&socket()), &instance).expect("a Docker socket"));
     let range = format!("10.{}.{}.0/24", 230 + rand::random::<u8>() % 16, rand::random::<u8>());
@@ -36,7 +41,7 @@ pub(super) async fn with_limits(plan: Plan, change: impl FnOnce(&mut Limits), te
     let (run, build) = (stack("SIESTA_STACK_RUN"), stack("SIESTA_STACK_BUILD"));
     let flags = ["--network-range", &range, "--stack-run", &run, "--stack-build", &build];
     let mut config = config(data.path(), &flags);
-    change(&mut config.limits);
+    change(&mut config);
     let yard = Yard::over(engine.clone(), &instance, config, plan).await;
     let outcome = AssertUnwindSafe(test(&yard, &engine)).catch_unwind().await;
     let apps = yard.reader.apps().await.expect("apps");

@@ -35,7 +35,7 @@ struct Scene<'a> {
 }
 
 /// A router of its own before the yard's dynos.
-fn router(yard: &Yard, tasks: &Tasks) -> (SocketAddr, RunningRouter) {
+pub(super) fn router(yard: &Yard, tasks: &Tasks) -> (SocketAddr, RunningRouter) {
     let parts = RouterParts {
         config: yard.config.clone(),
         clock: Arc::new(SystemClock),

@@ -22,4 +22,5 @@ mod run;
 mod shop;
 mod states;
 mod stores;
+mod storm;
 pub mod tiny;

@@ -15,6 +15,7 @@ use siesta::{
     domain::{AppId, BuildId, BuildStatus, Plan, SourceId, app::App, user::Actor},
     dynos::{Dynos, Entry},
     engine::Engine,
+    host::Host,
     logs::Logs,
     plans::Plans,
     releases::Releases,
@@ -33,6 +34,7 @@ pub struct Yard {
     pub apps: Apps,
     pub builder: Builder,
     pub dynos: Dynos,
+    pub host: Host,
     pub releases: Releases,
     pub reader: Reader,
     pub slugs: Slugs,
@@ -62,13 +64,14 @@ impl Yard {
 
     /// The yard of owners that were started already.
     pub fn of(owners: &Owners, by: Actor, data: &Path) -> Yard {
-        let Owners { config, apps, builder, dynos, releases, reader, slugs, logs, plans, tasks, .. } = owners;
+        let Owners { config, apps, builder, dynos, host, releases, reader, slugs, logs, plans, tasks, .. } = owners;
         Yard {
             config: config.clone(),
             plans: plans.clone(),
             apps: apps.clone(),
             builder: builder.clone(),
             dynos: dynos.clone(),
+            host: host.clone(),
             releases: releases.clone(),
             reader: reader.clone(),
             slugs: slugs.clone(),
