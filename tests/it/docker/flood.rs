@@ -61,6 +61,7 @@ async fn a_flood_slows_nobody_fills_no_disk_and_is_told() {
         assert!(told.expect("the end is read, however much there was"), "what was lost is said");
         let printed: u64 = yard.answer("flood", "/").await.parse().unwrap();
         assert!(printed > 100_000, "the app went on printing: {printed}");
+        println!("{} lines a second", printed / seconds);
 
         yard.logs.flush().await;
         let lines = yard.logs.recent(app.id, &Filter::default(), usize::MAX).await.unwrap();
