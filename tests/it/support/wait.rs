@@ -1,6 +1,6 @@
 //! Waiting for a state of real processes, which nobody announces.
 
-use std::{future::Future, time::Duration};
+use std::time::Duration;
 
 /// Patience with a loaded machine.
 pub const LONG: Duration = Duration::from_secs(120);
