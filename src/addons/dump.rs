@@ -5,7 +5,10 @@
 //! it (but see the rows that a policy hides from their owner): a dump may hold whatever a user wrote into it. It takes none of the tenant's connections, and
 //! works while the tenant itself is shut out.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
 
 use futures_util::TryStreamExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -18,17 +21,17 @@ use crate::{
         sql::{self, Names},
     },
     engine::{
-        Attachment, Complaints, ContainerId,
+        Attachment, Complaints, ContainerId, Exit,
         spec::{self, AddonInput, LABEL_ADDON},
     },
     fail_point, secrets,
 };
 
-/// What begins the names of roles and containers of tasks; what is left of them goes at the first
-/// use of the server.
+/// What begins the names of roles and containers of tasks; what is left of dead ones goes at the first
+/// use of the server, and after every backup.
 const TASK: &str = "siesta_task_";
 const BIN: &str = "/usr/lib/postgresql/15/bin";
-const MEMORY: i64 = 128 * 1024 * 1024;
+const MEMORY: i64 = 192 * 1024 * 1024;
 const CHUNK: usize = 64 * 1024;
 
 impl Addons {
@@ -37,16 +40,21 @@ impl Addons {
     /// # Errors
     /// When the server does not come up, `pg_dump` fails (its own words are in the error), or `sink` does.
     pub async fn dump(&self, (role, database): (&str, &str), sink: &mut (dyn AsyncWrite + Send + Unpin)) -> Result<u64, AddonError> {
-        self.inner.dump_to(Names { role, database }, sink).await
+        self.inner.dump_to(Names { role, database }, None, sink).await
     }
 }
 
 impl Inner {
-    /// Writes a dump of a database in `pg_dump`'s custom format; how many bytes. What was written
-    /// before an error is no dump.
-    pub(super) async fn dump_to(&self, names: Names<'_>, sink: &mut (dyn AsyncWrite + Send + Unpin)) -> Result<u64, AddonError> {
+    /// Writes a dump of a database in `pg_dump`'s custom format, of the moment a snapshot saw where one is
+    /// named; how many bytes. What was written before an error is no dump.
+    pub(super) async fn dump_to(
+        &self,
+        names: Names<'_>,
+        snapshot: Option<&str>,
+        sink: &mut (dyn AsyncWrite + Send + Unpin),
+    ) -> Result<u64, AddonError> {
         let task = Task::begin(self, names).await?;
-        let dumped = task.dump(names, sink).await;
+        let dumped = task.dump(names, snapshot, sink).await;
         task.end().await?;
         dumped
     }
@@ -58,6 +66,16 @@ impl Inner {
         let loaded = task.load(names, source).await;
         task.end().await?;
         loaded
+    }
+}
+
+/// The names of the tasks of now.
+#[derive(Default)]
+pub struct Alive(Mutex<BTreeSet<String>>);
+
+impl Alive {
+    fn names(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -79,6 +97,7 @@ impl<'a> Task<'a> {
         let hold = postgres.hold(names.role).await;
         postgres.ensure_up().await?;
         let name = format!("{TASK}{:016x}", rand::random::<u64>());
+        postgres.tasks.names().insert(name.clone());
         let task = Task { parts: &inner.parts, postgres, _hold: hold, name, password: secrets::random_token(), container: OnceLock::new() };
         let admin = postgres.admin("postgres").await?;
         sql::create_member(&admin, &task.name, &task.password, names.role).await?;
@@ -86,8 +105,10 @@ impl<'a> Task<'a> {
     }
 
     /// What `pg_dump` says of a database goes to `sink`.
-    async fn dump(&self, names: Names<'_>, sink: &mut (dyn AsyncWrite + Send + Unpin)) -> Result<u64, AddonError> {
-        let command = command("pg_dump", &["--format=custom", "--compress=3", "--lock-wait-timeout=60000"], names);
+    async fn dump(&self, names: Names<'_>, snapshot: Option<&str>, sink: &mut (dyn AsyncWrite + Send + Unpin)) -> Result<u64, AddonError> {
+        let snapshot = snapshot.map(|snapshot| format!("--snapshot={snapshot}"));
+        let options = ["--format=custom", "--compress=6", "--lock-wait-timeout=60000"].into_iter().chain(snapshot.as_deref());
+        let command = command("pg_dump", &options.collect::<Vec<_>>(), names);
         let (id, Attachment { input, mut output }, complaints) = self.start(command).await?;
         fail_point::reached("addon.dump_began");
         let mut count = 0;
@@ -98,7 +119,7 @@ impl<'a> Task<'a> {
         sink.flush().await?;
         let exit = self.parts.engine.wait(id).await?;
         drop(input);
-        if exit.code == 0 { Ok(count) } else { Err(AddonError::Dump(complaints.text())) }
+        if exit.code == 0 { Ok(count) } else { Err(AddonError::Dump(ended(exit, &complaints.text()))) }
     }
 
     /// What comes from `source` goes to `pg_restore`.
@@ -129,7 +150,7 @@ impl<'a> Task<'a> {
             return Err(error.into());
         }
         let exit = self.parts.engine.wait(id).await?;
-        if exit.code == 0 { Ok(()) } else { Err(AddonError::Load(complaints.text())) }
+        if exit.code == 0 { Ok(()) } else { Err(AddonError::Load(ended(exit, &complaints.text()))) }
     }
 
     async fn start(&self, command: Vec<String>) -> Result<(ContainerId, Attachment, Complaints), AddonError> {
@@ -162,7 +183,8 @@ impl<'a> Task<'a> {
         if let Some(container) = self.container.take() {
             self.parts.engine.remove(container).await?;
         }
-        drop_roles(self.postgres, &self.name).await?;
+        drop_roles(self.postgres, |role| role == self.name).await?;
+        self.postgres.tasks.names().remove(&self.name);
         self.name.clear();
         Ok(())
     }
@@ -175,9 +197,10 @@ impl Drop for Task<'_> {
         }
         let (parts, postgres, name) = (self.parts.clone(), self.postgres.clone(), std::mem::take(&mut self.name));
         self.parts.tasks.spawn(async move {
-            if let Err(error) = clear(&parts, &postgres, &name).await {
-                tracing::warn!(%error, "what a dump left is removed when the database server is used first after the next start");
+            if let Err(error) = clear(&parts, &postgres, |task| task == name).await {
+                tracing::warn!(%error, "what a dump left is removed after the next one, or after the next start");
             }
+            postgres.tasks.names().remove(&name);
         });
     }
 }
@@ -188,29 +211,53 @@ fn command(program: &str, options: &[&str], names: Names<'_>) -> Vec<String> {
     [program.as_str()].iter().chain(options).chain(&common).map(|part| (*part).to_owned()).collect()
 }
 
-/// Removes what tasks of this name, or beginning with it, left: containers, sessions, roles.
-async fn clear(parts: &AddonsParts, postgres: &Postgres, name: &str) -> Result<(), AddonError> {
+/// What a program said last that tells why it failed, in one line, or how it ended.
+fn ended(exit: Exit, said: &str) -> String {
+    let line = said.lines().map(str::trim).rfind(|line| line.contains("error:") || line.contains("FATAL:") || line.contains("detail:"));
+    match line.or_else(|| said.lines().map(str::trim).rfind(|line| !line.is_empty())) {
+        Some(line) => line.chars().take(500).collect(),
+        None if exit.out_of_memory => "it ran out of memory".to_owned(),
+        None => format!("it ended with status {}", exit.code),
+    }
+}
+
+/// Removes what these tasks left: containers, sessions, roles.
+async fn clear(parts: &AddonsParts, postgres: &Postgres, whose: impl Fn(&str) -> bool) -> Result<(), AddonError> {
     for container in parts.engine.list().await? {
-        if container.labels.get(LABEL_ADDON).is_some_and(|label| label.starts_with(name)) {
+        if container.labels.get(LABEL_ADDON).is_some_and(|label| label.starts_with(TASK) && whose(label)) {
             parts.engine.remove(container.id).await?;
         }
     }
-    drop_roles(postgres, name).await
+    drop_roles(postgres, whose).await
 }
 
-async fn drop_roles(postgres: &Postgres, name: &str) -> Result<(), AddonError> {
+async fn drop_roles(postgres: &Postgres, whose: impl Fn(&str) -> bool) -> Result<(), AddonError> {
     let admin = postgres.admin("postgres").await?;
-    for role in sql::roles_beginning(&admin, name).await? {
-        sql::put_out(&admin, &role).await?;
-        for database in sql::databases_with(&admin, &role).await? {
-            sql::drop_owned(&postgres.admin(&database).await?, &role).await?;
+    for role in sql::roles_beginning(&admin, TASK).await?.iter().filter(|role| whose(role)) {
+        sql::put_out(&admin, role).await?;
+        for database in sql::databases_with(&admin, role).await? {
+            sql::drop_owned(&postgres.admin(&database).await?, role).await?;
         }
-        sql::drop_role(&admin, &role).await?;
+        sql::drop_role(&admin, role).await?;
     }
     Ok(())
 }
 
-/// Removes what tasks of a server that was killed left.
-pub(super) async fn clear_all(parts: &AddonsParts, postgres: &Postgres) -> Result<(), AddonError> {
-    clear(parts, postgres, TASK).await
+/// Removes what tasks left that are not of now: of a server that was killed, or while the database server was.
+pub(super) async fn clear_dead(parts: &AddonsParts, postgres: &Postgres) -> Result<(), AddonError> {
+    clear(parts, postgres, |task| !postgres.tasks.names().contains(task)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_of_a_failure_is_told_in_one_line() {
+        let exit = Exit { code: 1, out_of_memory: false };
+        assert_eq!(ended(exit, "pg_dump: error: connection failed\npg_dump: hint: x\n"), "pg_dump: error: connection failed");
+        assert_eq!(ended(exit, "half a word\n\n"), "half a word");
+        assert_eq!(ended(exit, ""), "it ended with status 1");
+        assert_eq!(ended(Exit { code: 137, out_of_memory: true }, ""), "it ran out of memory");
+    }
 }

@@ -54,6 +54,8 @@ pub struct Postgres {
     last_used: AtomicI64,
     /// Roles that came in since they were counted last.
     touched: Mutex<BTreeSet<String>>,
+    /// Dumps and restores that run.
+    pub tasks: dump::Alive,
     /// The operator's server, where there is one: it has no container and does not sleep.
     external: Option<PostgresServer>,
 }
@@ -88,6 +90,7 @@ impl Postgres {
             held: AtomicUsize::new(0),
             last_used: AtomicI64::new(now),
             touched: Mutex::default(),
+            tasks: dump::Alive::default(),
         }
     }
 
@@ -170,7 +173,7 @@ impl Postgres {
         if known.watcher.is_none() {
             let watcher = secrets::random_token();
             sql::prepare_server(&admin, WATCHER, &watcher).await?;
-            dump::clear_all(&self.parts, self).await?;
+            dump::clear_dead(&self.parts, self).await?;
             known.watcher = Some(watcher);
         }
         Ok(())

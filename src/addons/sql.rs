@@ -154,34 +154,19 @@ pub async fn drop_database(admin: &Client, database: &str) -> Result<(), Error> 
     admin.batch_execute(&format!("drop database if exists {} with (force)", quoted(database))).await
 }
 
-/// Databases and roles of dumps and restores: made for one of them, dropped after it, and after a
-/// crash by their names.
+/// Databases of dumps and restores: made for one of them, dropped after it, and after a crash by
+/// their names.
 pub mod scratch {
-    use secrecy::SecretString;
     use tokio_postgres::{Client, Error};
 
-    use super::{Names, drop_database, literal, quoted};
+    use super::{Names, drop_database, quoted};
 
-    /// The first letters of a scratch database, a database that was replaced, and a role of ours.
+    /// The first letters of a scratch database and of a database that was replaced.
     pub const DATABASE: char = 's';
     pub const REPLACED: char = 'o';
-    pub const ROLE: char = 't';
     const PATTERN: &str = "[0-9a-f]{15}$";
     /// Ends every session in a database and waits until they are gone.
     const EMPTY: &str = "select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = $1 and pid <> pg_backend_pid()";
-
-    /// A role that may do what `role` may, for the hour a dump or restore takes at most.
-    pub async fn add_role(admin: &Client, name: &str, role: &str, password: &SecretString) -> Result<(), Error> {
-        let (name, role, password) = (quoted(name), quoted(role), literal(password));
-        admin
-            .batch_execute(&format!(
-                "drop role if exists {name};
-                 create role {name} login inherit nosuperuser nocreatedb nocreaterole noreplication nobypassrls connection limit 3
-                     password {password};
-                 grant {role} to {name}"
-            ))
-            .await
-    }
 
     /// An empty database of the role's own that nobody knows, with a mark.
     pub async fn make(admin: &Client, names: Names<'_>, watcher: &str, mark: &str) -> Result<(), Error> {
@@ -227,22 +212,11 @@ pub mod scratch {
         Ok(())
     }
 
-    /// What a role of ours made in a database belongs to `role`.
-    pub async fn hand_over(inside: &Client, name: &str, role: &str) -> Result<(), Error> {
-        inside.batch_execute(&format!("reassign owned by {} to {}", quoted(name), quoted(role))).await
-    }
-
-    /// Drops whatever databases and roles of dumps and restores there are.
+    /// Drops whatever databases of dumps and restores there are.
     pub async fn drop_all(admin: &Client) -> Result<(), Error> {
         let databases = format!("select datname from pg_database where datname ~ '^[{DATABASE}{REPLACED}]{PATTERN}'");
         for row in admin.query(&databases, &[]).await? {
             drop_database(admin, row.get(0)).await?;
-        }
-        let roles = format!("select rolname from pg_roles where rolname ~ '^{ROLE}{PATTERN}'");
-        for row in admin.query(&roles, &[]).await? {
-            let role: String = row.get(0);
-            super::put_out(admin, &role).await?;
-            admin.batch_execute(&format!("drop role {}", quoted(&role))).await?;
         }
         Ok(())
     }

@@ -4,8 +4,8 @@
 //! A row is the order. `back_up` works them off one at a time and may be cut off anywhere: what waits
 //! or was cut off is begun anew, and what a half one left in the server is dropped first.
 
+mod measured;
 mod run;
-mod task;
 
 use std::{
     collections::BTreeSet,
@@ -62,9 +62,19 @@ pub enum BackupError {
     #[error(transparent)]
     Schedule(#[from] ScheduleFault),
     #[error(transparent)]
-    Addon(#[from] AddonError),
+    Addon(AddonError),
     #[error("The files of dumps failed: {0}")]
     Io(#[from] std::io::Error),
+}
+
+impl From<AddonError> for BackupError {
+    fn from(error: AddonError) -> Self {
+        match error {
+            AddonError::Dump(why) => BackupError::Dump(why),
+            AddonError::Load(why) => BackupError::Restore(why),
+            other => BackupError::Addon(other),
+        }
+    }
 }
 
 impl From<StoreError> for BackupError {

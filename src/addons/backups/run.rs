@@ -1,21 +1,28 @@
 //! Works off the orders: a dump with its proof, a restore with its swap.
 
-use std::{collections::BTreeMap, os::unix::fs::DirBuilderExt as _, sync::atomic::Ordering, time::Duration};
+use std::{
+    collections::BTreeMap,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::Path,
+    sync::atomic::Ordering,
+    time::Duration,
+};
 
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     BackupError, FOLDER, file,
-    task::{Login, Runner, Streamed, remove_leftover},
+    measured::{Count, Measured},
 };
 use crate::{
-    addons::{Addon, AddonError, Addons, Inner, internal_name, postgres::WATCHER, sql},
+    addons::{Addon, AddonError, Addons, Inner, dump, internal_name, postgres::WATCHER, sql, sql::Names},
     domain::{
+        BackupId,
         addon::AddonState,
         backup::{self, Backup, BackupKind, BackupSchedule},
     },
-    fail_point, secrets,
+    fail_point,
     store::backups::DumpFacts,
 };
 
@@ -25,6 +32,8 @@ const LONGEST: Duration = Duration::from_secs(3600);
 const HOUR_MILLIS: i64 = 3_600_000;
 /// How often one is begun at most.
 const ATTEMPTS: u32 = 3;
+/// Between two notes of how far one is.
+const NOTE: Duration = Duration::from_secs(1);
 /// Who uses the server while a dump or restore runs, in the list of those who came in.
 const VISITOR: &str = "siesta_backup";
 
@@ -136,10 +145,10 @@ impl Inner {
         }
     }
 
-    /// Drops what dumps and restores made in the server, and their container. Only while none runs.
+    /// Drops what dumps and restores made in the server, and their containers. Only while none runs.
     pub(super) async fn tidy_up(&self) -> Result<(), BackupError> {
-        remove_leftover(&self.parts).await?;
         self.postgres.ensure_up().await?;
+        dump::clear_dead(&self.parts, &self.postgres).await?;
         let admin = self.postgres.admin("postgres").await?;
         for addon in self.parts.reader.addons().await? {
             sql::scratch::open(&admin, &addon.database).await?;
@@ -147,15 +156,24 @@ impl Inner {
         Ok(sql::scratch::drop_all(&admin).await?)
     }
 
-    fn runner(&self, order: &Backup) -> Runner<'_> {
-        Runner { parts: &self.parts, postgres: &self.postgres, backup: order.id }
-    }
-
-    /// A role for one dump or restore.
-    async fn login(&self, admin: &Client, role: &str) -> Result<Login, BackupError> {
-        let login = Login { name: internal_name(sql::scratch::ROLE), password: secrets::random_token(), role: role.to_owned() };
-        sql::scratch::add_role(admin, &login.name, role, &login.password).await?;
-        Ok(login)
+    /// Does this, and meanwhile writes down how far it is and looks whether the disk has room for more.
+    async fn noting<T>(
+        &self,
+        backup: BackupId,
+        count: &Count,
+        work: impl Future<Output = Result<T, AddonError>>,
+    ) -> Result<T, BackupError> {
+        let mut work = std::pin::pin!(work);
+        let mut pace = tokio::time::interval_at(tokio::time::Instant::now() + NOTE, NOTE);
+        loop {
+            tokio::select! {
+                done = &mut work => return Ok(done?),
+                _ = pace.tick() => {
+                    self.parts.host.has_disk()?;
+                    self.parts.writer.set_backup_progress(backup, count.load(Ordering::Relaxed), None).await?;
+                }
+            }
+        }
     }
 
     /// The role and the database of an order's add-on, also of one in the bin.
@@ -181,8 +199,6 @@ impl Inner {
     async fn dump(&self, order: &Backup) -> Result<DumpFacts, BackupError> {
         self.postgres.ensure_up().await?;
         let (role, database) = self.place(order).await?;
-        let admin = self.postgres.admin("postgres").await?;
-        let login = self.login(&admin, &role).await?;
         // Rows are counted in the very moment the dump is made of.
         let watcher = self.postgres.watcher(&database).await?;
         let snapshot = sql::snapshot(&watcher).await?;
@@ -190,7 +206,12 @@ impl Inner {
         self.parts.writer.set_backup_progress(order.id, 0, Some(sql::size(&watcher).await?)).await?;
         fail_point::reached("backup.begun");
         let (whole, part) = (file(&self.parts, order.id), file(&self.parts, order.id).with_extension("part"));
-        let Streamed { bytes, sha256 } = self.runner(order).dump(&login, &database, &snapshot, &part).await?;
+        let count = Count::default();
+        let mut to = Measured::new(private_file(&part).await?, &count);
+        let names = Names { role: &role, database: &database };
+        self.noting(order.id, &count, self.dump_to(names, Some(&snapshot), &mut to)).await?;
+        let (written, bytes, sha256) = to.finish();
+        written.sync_all().await?;
         std::fs::rename(&part, &whole)?;
         let facts = DumpFacts { bytes, sha256, counts };
         self.parts.writer.set_dump_facts(order.id, &facts).await?;
@@ -202,30 +223,30 @@ impl Inner {
         self.postgres.ensure_up().await?;
         let (role, _) = self.place(order).await?;
         let admin = self.postgres.admin("postgres").await?;
-        self.fill_scratch(&admin, (order, order), &role, facts).await?;
+        self.fill_scratch(&admin, (order, &file(&self.parts, order.id)), &role, facts).await?;
         fail_point::reached("backup.proved");
         Ok(facts.rows())
     }
 
-    /// A scratch database filled with the dump of `source`, with every row in its place.
+    /// A scratch database filled with a dump, with every row in its place.
     async fn fill_scratch(
         &self,
         admin: &Client,
-        (order, source): (&Backup, &Backup),
+        (order, dump): (&Backup, &Path),
         role: &str,
         facts: &DumpFacts,
     ) -> Result<String, BackupError> {
-        let login = self.login(admin, role).await?;
         let scratch = internal_name(sql::scratch::DATABASE);
-        let names = sql::Names { role, database: &scratch };
+        let names = Names { role, database: &scratch };
         sql::scratch::make(admin, names, WATCHER, &order.id.to_string()).await?;
         sql::hand_over(&self.postgres.admin(&scratch).await?, role).await?;
         fail_point::reached("backup.scratch");
-        let Streamed { sha256, .. } = self.runner(order).restore(&login, &scratch, &file(&self.parts, source.id)).await?;
-        if sha256 != facts.sha256 {
+        let count = Count::default();
+        let mut from = Measured::new(tokio::fs::File::open(dump).await?, &count);
+        self.noting(order.id, &count, self.load_from(names, &mut from)).await?;
+        if from.finish().2 != facts.sha256 {
             return Err(BackupError::Corrupt);
         }
-        sql::scratch::hand_over(&self.postgres.admin(&scratch).await?, &login.name, role).await?;
         let found = sql::counts(&self.postgres.watcher(&scratch).await?).await?;
         compare(&facts.counts, &found)?;
         Ok(scratch)
@@ -235,15 +256,13 @@ impl Inner {
     async fn restore_over(&self, order: &Backup) -> Result<u64, BackupError> {
         self.postgres.ensure_up().await?;
         let addon = self.parts.reader.addon(order.addon_id).await?.ok_or(AddonError::NoSuchAddon)?;
-        let source = match order.source_id {
-            Some(source) => self.parts.reader.backup(source).await?.ok_or(BackupError::NoSuchBackup)?,
-            None => return Err(BackupError::NoSuchBackup),
-        };
-        let facts = self.parts.reader.dump_facts(source.id).await?.ok_or(BackupError::NoSuchBackup)?;
+        let source = order.source_id.ok_or(BackupError::NoSuchBackup)?;
+        let facts = self.parts.reader.dump_facts(source).await?.ok_or(BackupError::NoSuchBackup)?;
         let admin = self.postgres.admin("postgres").await?;
         // Cut off after the swap: rows written since then stay.
         if sql::scratch::mark(&admin, &addon.database).await?.as_deref() != Some(&order.id.to_string()) {
-            let scratch = self.fill_scratch(&admin, (order, &source), &addon.role, &facts).await?;
+            let dump = file(&self.parts, source);
+            let scratch = self.fill_scratch(&admin, (order, &dump), &addon.role, &facts).await?;
             let _working = self.working.lock().await;
             fail_point::reached("restore.filled");
             sql::scratch::swap(&admin, &addon.database, &scratch, &internal_name(sql::scratch::REPLACED)).await?;
@@ -261,6 +280,13 @@ impl Inner {
         let rows = self.prove(backup, &facts).await?;
         Ok(self.parts.writer.complete_backup(backup.id, rows, self.parts.clock.now()).await?)
     }
+}
+
+/// A new file only we can read.
+async fn private_file(path: &Path) -> std::io::Result<tokio::fs::File> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    tokio::fs::OpenOptions::from(options).open(path).await
 }
 
 /// Whether every table has the rows it had.
