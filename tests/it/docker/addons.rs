@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use siesta::domain::addon::{AddonState, AttachmentState};
+use siesta::{
+    addons::Wanted,
+    domain::addon::{AddonState, AttachmentState},
+};
 use tokio_postgres::{Client, error::SqlState};
 
 use super::cellar::{Url, with_cellar};
@@ -239,6 +242,65 @@ async fn credentials_are_rotated_everywhere_and_a_destroyed_database_comes_back_
         let left =
             format!("select count(*) from pg_database d, pg_roles r where d.datname = '{}' or r.rolname = '{}'", name.database, name.role);
         assert_eq!(one::<i64>(&watch, &left).await, 0, "{}", other.name);
+    })
+    .await;
+}
+
+/// Databases and roles of add-ons in the server.
+const MADE: &str = "select (select count(*) from pg_database where datname ~ '^d[0-9a-f]{15}$'),
+                           (select count(*) from pg_roles where rolname ~ '^u[0-9a-f]{15}$')";
+
+#[tokio::test]
+async fn postgres_killed_while_a_database_is_made_or_rotated_leaves_one_database_and_the_right_address() {
+    with_cellar(&[], async |cellar| {
+        let app = cellar.app("tienda").await;
+        let first = cellar.database(&app).await;
+        let (addons, mut made) = (&cellar.owners.addons, 1);
+        let me = cellar.session(&cellar.url(&app).await).await.unwrap();
+        me.batch_execute("create table t as select generate_series(1, 300) as id").await.unwrap();
+        for sign in ["pg_roles where rolname", "pg_database where datname"] {
+            let witness = cellar.session(&cellar.url(&app).await).await.unwrap();
+            let wanted = Wanted { plan: "heroku-postgresql:mini".to_owned(), ..Wanted::default() };
+            let addon = addons.create(app.id, wanted, &cellar.by).await.unwrap();
+            let name = if sign.starts_with("pg_roles") { &addon.role } else { &addon.database };
+            let kill = async {
+                let mut pace = tokio::time::interval(Duration::from_millis(1));
+                while one::<i64>(&witness, &format!("select count(*) from {sign} = '{name}'")).await == 0 {
+                    pace.tick().await;
+                }
+                cellar.kill_postgres().await;
+            };
+            tokio::join!(addons.work(), kill);
+            addons.work().await;
+            made += 1;
+            let addon = cellar.addon(&addon).await;
+            assert_eq!((addon.state, &addon.error), (AddonState::Provisioned, &None), "{sign}");
+            let attached = cellar.owners.reader.attachments_of_addon(addon.id).await.unwrap();
+            let url = Url::parse(&cellar.var(app.id, attached[0].name.key().as_str()).await.expect("an address"));
+            assert_eq!((&url.role, &url.database), (&addon.role, &addon.database));
+            cellar.session(&url).await.expect("its address opens it");
+        }
+        for when_set in [false, true] {
+            let old = cellar.url(&app).await;
+            let kill = async {
+                let mut pace = tokio::time::interval(Duration::from_millis(1));
+                let begun = async || cellar.addon(&first).await.state == AddonState::Rotating;
+                while !(if when_set { cellar.url(&app).await != old } else { begun().await || cellar.url(&app).await != old }) {
+                    pace.tick().await;
+                }
+                cellar.kill_postgres().await;
+            };
+            let (rotated, ()) = tokio::join!(addons.rotate(first.id, &cellar.by), kill);
+            rotated.expect("it is ordered");
+            addons.work().await;
+            let (now, new) = (cellar.addon(&first).await, cellar.url(&app).await);
+            assert_eq!((now.state, &now.error), (AddonState::Provisioned, &None));
+            assert!(new.password != old.password && cellar.session(&old).await.is_err(), "the old one opens nothing");
+            let me = cellar.session(&new).await.expect("the new one does");
+            assert_eq!(one::<i64>(&me, "select count(*) from t").await, 300);
+            let row = me.query_one(MADE, &[]).await.unwrap();
+            assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (made, made), "no orphan");
+        }
     })
     .await;
 }

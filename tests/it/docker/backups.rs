@@ -6,7 +6,6 @@ use std::{io::Write as _, os::unix::fs::PermissionsExt as _, time::Duration};
 use siesta::{
     addons::{Addon, BackupError},
     domain::backup::{Backup, BackupState},
-    engine::{Engine, spec::LABEL_ADDON},
 };
 use tokio_postgres::Client;
 
@@ -154,13 +153,6 @@ async fn every_night_one_dump_is_made_and_old_ones_are_let_go() {
     .await;
 }
 
-/// SIGKILL for the database server.
-async fn kill_postgres(cellar: &Cellar) {
-    let found = cellar.engine.list().await.expect("a list");
-    let server = found.into_iter().find(|one| one.running && one.labels.get(LABEL_ADDON).is_some_and(|name| name == "postgres"));
-    cellar.engine.kill(server.expect("the database server").id).await.expect("killed");
-}
-
 #[tokio::test]
 async fn postgres_killed_in_the_middle_of_a_dump_or_restore_costs_no_row_and_leaves_nothing() {
     with_cellar(&[], async |cellar| {
@@ -181,7 +173,7 @@ async fn postgres_killed_in_the_middle_of_a_dump_or_restore_costs_no_row_and_lea
             while one::<i64>(&me, waiting).await == 0 {
                 pace.tick().await;
             }
-            kill_postgres(cellar).await;
+            cellar.kill_postgres().await;
         };
         tokio::join!(addons.back_up(), waits);
         let again = worked_off(cellar, &order).await;
@@ -197,7 +189,7 @@ async fn postgres_killed_in_the_middle_of_a_dump_or_restore_costs_no_row_and_lea
             while me.query_one(scratch, &[]).await.is_ok_and(|row| row.get::<_, i64>(0) == 0) {
                 pace.tick().await;
             }
-            kill_postgres(cellar).await;
+            cellar.kill_postgres().await;
         };
         tokio::join!(addons.back_up(), kill);
         let done = worked_off(cellar, &order).await;

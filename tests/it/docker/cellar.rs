@@ -5,16 +5,19 @@ use std::{panic::AssertUnwindSafe, path::Path, sync::Arc, time::Duration};
 use futures_util::FutureExt as _;
 use secrecy::ExposeSecret as _;
 use siesta::{
+    accounts::{Origin, SignUp},
     addons::{Addon, Wanted},
     clock::ManualClock,
     domain::{AppId, Timestamp, addon::AddonState, app::App, user::Actor},
-    engine::{Engine, docker::Docker},
+    engine::{Engine, docker::Docker, spec::LABEL_ADDON},
     server::Owners,
 };
 use tokio_postgres::{Client, NoTls};
 
 use super::tiny::socket;
 use crate::support::{house, served::remove_leftovers};
+
+const PASSWORD: &str = "correct horse battery staple";
 
 pub struct Cellar {
     pub owners: Owners,
@@ -39,18 +42,23 @@ impl Url {
         let (who, place) = rest.split_once('@').expect("a role");
         let (role, password) = who.split_once(':').expect("a password");
         let (host, database) = place.split_once('/').expect("a database");
+        let database = database.split_once('?').map_or(database, |(database, _)| database);
         Url { role: role.into(), password: password.into(), host: host.into(), database: database.into() }
     }
 }
 
 /// Runs a test over real Docker and removes what it made, even when it fails.
 pub async fn with_cellar(flags: &[&str], test: impl AsyncFnOnce(&Cellar)) {
+    with_cellar_on(tempfile::tempdir().expect("a folder"), flags, test).await;
+}
+
+/// The same on a data folder in which something may lie.
+pub async fn with_cellar_on(data: tempfile::TempDir, flags: &[&str], test: impl AsyncFnOnce(&Cellar)) {
     let instance = format!("t{:08x}", rand::random::<u32>());
     let engine = Arc::new(Docker::connect(Path::new(&socket()), &instance).expect("a Docker socket"));
     let range = format!("10.{}.{}.0/24", 246 + rand::random::<u8>() % 8, rand::random::<u8>());
     let image = std::env::var("SIESTA_STACK_POSTGRES").expect("SIESTA_STACK_POSTGRES (script/test sets it)");
     let (run, build) = (std::env::var("SIESTA_STACK_RUN").expect("a stack"), std::env::var("SIESTA_STACK_BUILD").expect("a stack"));
-    let data = tempfile::tempdir().expect("a folder");
     let clock = ManualClock::at(Timestamp::from_secs(1_430_000_000));
     let base = ["--network-range", &range, "--stack-postgres", &image, "--stack-run", &run, "--stack-build", &build];
     let config = house::config(data.path(), &[&base[..], flags].concat());
@@ -77,6 +85,29 @@ pub async fn with_cellar(flags: &[&str], test: impl AsyncFnOnce(&Cellar)) {
 impl Cellar {
     pub async fn app(&self, name: &str) -> App {
         self.owners.apps.create(Some(name.parse().expect("a name")), &self.by).await.expect("an app")
+    }
+
+    /// Somebody with an account, and the cookie of their browser.
+    pub async fn person(&self, email: &str) -> (Actor, String) {
+        let accounts = &self.owners.accounts;
+        let signed = match accounts.new_claim_token().await.expect("read") {
+            Some(token) => accounts.claim(&token, email, &PASSWORD.into(), SignUp::Open, &Origin::default()).await,
+            None => accounts.sign_up(email, &PASSWORD.into(), None, &Origin::default()).await,
+        };
+        let (user, session) = signed.expect("an account");
+        (Actor { id: user.id, email: user.email }, format!("siesta={}", session.expose_secret()))
+    }
+
+    /// SIGKILL for the database server.
+    pub async fn kill_postgres(&self) {
+        let found = self.engine.list().await.expect("a list");
+        let server = found.into_iter().find(|one| one.running && one.labels.get(LABEL_ADDON).is_some_and(|name| name == "postgres"));
+        self.engine.kill(server.expect("the database server").id).await.expect("killed");
+    }
+
+    /// An app of somebody's.
+    pub async fn app_of(&self, name: &str, by: &Actor) -> App {
+        self.owners.apps.create(Some(name.parse().expect("a name")), by).await.expect("an app")
     }
 
     /// A database for an app, ready for use.
