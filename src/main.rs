@@ -219,7 +219,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
             let passphrase = if with_keys { Some(admin::passphrase()?.expose_secret().to_owned()) } else { None };
             let request = BackupRequest { logs: with_logs, passphrase };
             let made = AdminClient::new(&place.data_dir).backup(&file, &request).await?;
-            println!("{}: {} apps and {} databases, read back and found sound.", file.display(), made.apps, made.databases);
+            println!("{}: {made}, read back and found sound.", file.display());
             Ok(())
         }
         Command::Restore { file, key, place } => {

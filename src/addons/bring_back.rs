@@ -1,17 +1,18 @@
-//! Databases that come back from a backup of the whole server: `siesta restore` lays their dumps
-//! down, and the server reads them in before anything of the apps runs. Until its dump is read in, a
-//! database is shut to everybody. A server that is killed in between begins that database again.
+//! Databases and key-value stores that come back from a backup of the whole server: `siesta restore` lays
+//! their dumps down, and the server reads them in before anything of the apps runs. Until its dump is read
+//! in, a database is shut to everybody, and a store does not start. A server that is killed in between
+//! begins that one again.
 
 use std::{collections::BTreeSet, io, path::PathBuf};
 
 use crate::{
-    addons::{Addon, AddonError, Addons, Inner, postgres::WATCHER, sql, sql::Names},
+    addons::{Addon, AddonError, Addons, Inner, keyvalue::STORE_ENDING, postgres::WATCHER, sql, sql::Names},
     domain::{Timestamp, addon},
     fail_point, secrets,
     store::addon_bin::Binned,
 };
 
-/// Where dumps wait, inside the data folder: `restore/<database>.dump`.
+/// Where dumps wait, inside the data folder: `restore/<database>.dump`, `restore/<role of a store>.store`.
 pub const FOLDER: &str = "restore";
 const ENDING: &str = ".dump";
 
@@ -21,6 +22,9 @@ impl Addons {
     /// # Errors
     /// When the folder or the list of add-ons cannot be read.
     pub async fn bring_back(&self) -> Result<(), AddonError> {
+        for role in self.inner.waiting_as(STORE_ENDING)? {
+            self.inner.bring_back_store(&role).await?;
+        }
         if self.inner.waiting()?.is_empty() || !self.offered() {
             return Ok(());
         }
@@ -38,12 +42,27 @@ impl Inner {
 
     /// Databases whose dumps are still to be read in.
     pub(super) fn waiting(&self) -> io::Result<BTreeSet<String>> {
+        self.waiting_as(ENDING)
+    }
+
+    /// What files of this ending wait.
+    fn waiting_as(&self, ending: &str) -> io::Result<BTreeSet<String>> {
         let entries = match std::fs::read_dir(self.dumps()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
             entries => entries?,
         };
         let names = entries.map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()));
-        names.filter_map(|name| name.map(|name| name.strip_suffix(ENDING).map(str::to_owned)).transpose()).collect()
+        names.filter_map(|name| name.map(|name| name.strip_suffix(ending).map(str::to_owned)).transpose()).collect()
+    }
+
+    /// Puts the keys of a store into its place; without that it does not start, and says why.
+    async fn bring_back_store(&self, role: &str) -> Result<(), AddonError> {
+        let Err(error) = self.keyvalue.bring_back(role).await else { return Ok(()) };
+        tracing::error!(role, %error, "a key-value store is not back from the backup; it is tried again when it is used");
+        for addon in self.parts.reader.addons().await?.iter().filter(|addon| addon.role == role) {
+            self.parts.writer.set_addon_error(addon.id, &error.to_string()).await?;
+        }
+        Ok(())
     }
 
     /// Tries again what waits; what still does afterwards.
@@ -60,7 +79,12 @@ impl Inner {
     async fn bring_back(&self, waiting: &BTreeSet<String>) -> Result<(), AddonError> {
         for addon in self.parts.reader.addons().await?.iter().filter(|addon| waiting.contains(&addon.database)) {
             match self.bring_back_addon(addon).await {
-                Ok(()) => tracing::info!(addon = addon.name, "a database is back from the backup"),
+                Ok(()) => {
+                    tracing::info!(addon = addon.name, "a database is back from the backup");
+                    if addon.error.is_some() {
+                        self.parts.writer.set_addon_state(addon.id, addon.state, self.parts.clock.now()).await?;
+                    }
+                }
                 Err(error) => {
                     tracing::error!(addon = addon.name, %error, "a database is not back from the backup; it is tried again");
                     self.parts.writer.set_addon_error(addon.id, &error.to_string()).await?;

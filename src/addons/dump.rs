@@ -42,6 +42,15 @@ impl Addons {
     pub async fn dump(&self, (role, database): (&str, &str), sink: &mut (dyn AsyncWrite + Send + Unpin)) -> Result<u64, AddonError> {
         self.inner.dump_to(Names { role, database }, None, sink).await
     }
+
+    /// Writes everything in the key-value store of a role into a new file, while it runs or sleeps. False:
+    /// nothing was in it yet.
+    ///
+    /// # Errors
+    /// When its files cannot be read, or the new one not be written.
+    pub async fn copy_store(&self, role: &str, to: std::path::PathBuf) -> Result<bool, AddonError> {
+        self.inner.keyvalue.copy(role, to).await
+    }
 }
 
 impl Inner {

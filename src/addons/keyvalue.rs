@@ -19,7 +19,9 @@ use tokio::{
 use crate::{
     addons::{
         Addon, AddonError, AddonsParts,
+        bring_back::FOLDER,
         postgres::{Postgres, ensure_running, find},
+        store_copy,
     },
     domain::Timestamp,
     engine::{
@@ -45,6 +47,8 @@ pub const POLICIES: [(&str, &str); 8] = [
     ("volatile-random", "evicts random keys but only those that have an expiry set"),
     ("volatile-ttl", "only evicts keys with an expiry set and a short TTL"),
 ];
+/// How the names of copies end that wait to be read in.
+pub const STORE_ENDING: &str = ".store";
 /// Of a new store.
 pub const FIRST_POLICY: &str = "allkeys-lru";
 
@@ -104,6 +108,11 @@ impl KeyValue {
         self.parts.config.options.data_dir.join("keyvalue").join(role)
     }
 
+    /// Its copy of a backup of everything that is still to be read in.
+    pub fn waiting(&self, role: &str) -> PathBuf {
+        self.parts.config.options.data_dir.join(FOLDER).join(format!("{role}{STORE_ENDING}"))
+    }
+
     /// Where its socket lies: below the folder of sockets that the relay sees.
     fn sockets(&self, role: &str) -> PathBuf {
         self.postgres.socket_folder().join(role)
@@ -126,6 +135,10 @@ impl KeyValue {
         let _turn = known.turn.lock().await;
         if self.answers(&addon.role).await {
             return Ok(());
+        }
+        self.bring_back_what_waits(&addon.role).await?;
+        if addon.error.is_some() {
+            self.parts.writer.set_addon_state(addon.id, addon.state, self.parts.clock.now()).await?;
         }
         self.make_folders(&addon.role)?;
         let found = find(&self.parts, &addon.role).await?;
@@ -221,12 +234,44 @@ impl KeyValue {
         Ok(())
     }
 
+    /// Writes everything in a store into a new file, while it runs or sleeps. False: nothing was in it yet.
+    pub async fn copy(&self, role: &str, to: PathBuf) -> Result<bool, AddonError> {
+        let files = self.files(role);
+        let copied = tokio::task::spawn_blocking(move || store_copy::copy(&files, std::fs::File::create(to)?));
+        Ok(copied.await.map_err(std::io::Error::other)??)
+    }
+
+    /// Reads in the copy of a store that comes back from a backup of everything; until then it does not start.
+    pub async fn bring_back(&self, role: &str) -> Result<(), AddonError> {
+        let known = self.known(role);
+        let _turn = known.turn.lock().await;
+        self.bring_back_what_waits(role).await
+    }
+
+    /// Cut off anywhere it begins anew: the store starts only when the copy is gone.
+    async fn bring_back_what_waits(&self, role: &str) -> Result<(), AddonError> {
+        let (waiting, files) = (self.waiting(role), self.files(role));
+        let copy = match std::fs::File::open(&waiting) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            copy => copy?,
+        };
+        self.make_folders(role)?;
+        let put = tokio::task::spawn_blocking(move || {
+            store_copy::bring_back(copy, &files)?;
+            std::fs::remove_file(&waiting)?;
+            std::fs::File::open(waiting.parent().expect("a folder in the data folder"))?.sync_all()
+        });
+        put.await.map_err(std::io::Error::other)??;
+        Ok(())
+    }
+
     /// Removes a store with everything in it.
     pub async fn destroy(&self, role: &str) -> Result<(), AddonError> {
         self.renew(role).await?;
         self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(role);
-        for folder in [self.files(role), self.sockets(role)] {
-            match std::fs::remove_dir_all(&folder) {
+        let removed = [std::fs::remove_file(self.waiting(role))];
+        for gone in removed.into_iter().chain([self.files(role), self.sockets(role)].map(std::fs::remove_dir_all)) {
+            match gone {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
                 _ => {}
             }

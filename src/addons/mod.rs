@@ -14,6 +14,7 @@ mod keyvalue;
 mod postgres;
 mod rows;
 mod sql;
+mod store_copy;
 mod work;
 
 use std::{net::SocketAddr, sync::Arc};

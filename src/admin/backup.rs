@@ -124,12 +124,8 @@ impl AdminClient {
 pub async fn restore(file: &Path, data: &Path, key: Option<&Path>) -> Result<String, AdminError> {
     let backup = File::open(file)?;
     let restored = backup::restore(&backup, data, key, passphrase).await?;
-    let Manifest { apps, databases, .. } = restored.manifest;
     let made_at = crate::domain::Timestamp(restored.header.made_at);
-    Ok(format!(
-        "{apps} apps and {databases} databases of {made_at} are in {}. Start the server: it reads the databases in first.",
-        data.display()
-    ))
+    Ok(format!("{} of {made_at} are in {}. Start the server: it reads databases and stores in first.", restored.manifest, data.display()))
 }
 
 /// The first line of standard input.

@@ -59,7 +59,24 @@ pub struct Entry {
 pub struct Manifest {
     pub apps: u64,
     pub databases: u64,
+    /// Key-value stores; a backup of an older Siesta holds none.
+    #[serde(default)]
+    pub stores: u64,
     pub entries: Vec<Entry>,
+}
+
+impl std::fmt::Display for Manifest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} apps, {} databases and {} key-value stores", self.apps, self.databases, self.stores)
+    }
+}
+
+/// How many of each are in a backup.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Holds {
+    pub apps: u64,
+    pub databases: u64,
+    pub stores: u64,
 }
 
 /// Writes a backup.
@@ -113,9 +130,8 @@ impl<W: Write> Archive<W> {
     }
 
     /// The list at the end, and the end.
-    pub fn finish(mut self, apps: u64, databases: u64) -> io::Result<W> {
-        self.manifest.apps = apps;
-        self.manifest.databases = databases;
+    pub fn finish(mut self, holds: Holds) -> io::Result<W> {
+        self.manifest = Manifest { apps: holds.apps, databases: holds.databases, stores: holds.stores, ..self.manifest };
         let manifest = serde_json::to_vec(&self.manifest)?;
         self.append(LAST, &manifest, false)?;
         self.tar.into_inner()?.finish()
@@ -242,7 +258,7 @@ mod tests {
         archive.add_bytes("siesta.db", &[7; 10_000]).unwrap();
         let noise: Vec<u8> = (0..3_000u64).flat_map(|i| Sha256::digest(i.to_le_bytes())[..8].to_vec()).collect();
         archive.add_bytes("files/aa", &noise).unwrap();
-        archive.finish(3, 1).unwrap()
+        archive.finish(Holds { apps: 3, databases: 1, stores: 2 }).unwrap()
     }
 
     fn check(bytes: &[u8]) -> Result<(Header, Manifest), BackupError> {
@@ -260,7 +276,10 @@ mod tests {
         })
         .unwrap();
         assert_eq!(seen, [("siesta.db".to_owned(), 10_000), ("files/aa".to_owned(), 24_000)]);
-        assert_eq!((header.made_at, header.with_keys, manifest.apps, manifest.databases), (1_430_000_000_000, false, 3, 1));
+        assert_eq!(
+            (header.made_at, header.with_keys, manifest.apps, manifest.databases, manifest.stores),
+            (1_430_000_000_000, false, 3, 1, 2)
+        );
     }
 
     #[test]
@@ -287,13 +306,15 @@ mod tests {
     #[test]
     fn a_backup_of_a_newer_siesta_is_named_as_one() {
         let newer = Header { version: VERSION + 1, made_by: "9.0.0".to_owned(), ..Header::new(0, false, b"") };
-        let bytes = Archive::new(Vec::new(), &newer).unwrap().finish(0, 0).unwrap();
+        let bytes = Archive::new(Vec::new(), &newer).unwrap().finish(Holds::default()).unwrap();
         assert!(matches!(check(&bytes), Err(BackupError::Newer(made_by)) if made_by == "9.0.0"));
     }
 
     #[test]
     fn nothing_lies_outside_the_data_folder() {
-        for good in ["siesta.db", "logs.db", "keys.sealed", "files/0a1b", "restore/d0123.dump", "stack/run-1.tar.zst"] {
+        for good in
+            ["siesta.db", "logs.db", "keys.sealed", "files/0a1b", "restore/d0123.dump", "restore/k0123.store", "stack/run-1.tar.zst"]
+        {
             assert!(may_lie_there(good), "{good}");
         }
         for bad in ["../siesta.db", "/etc/passwd", "files/../key", "files/a/b", "files/.ssh", "other/a", "key", "admin.sock", "files", ""] {

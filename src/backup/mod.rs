@@ -1,11 +1,11 @@
 //! Backups of the whole server, made while it runs: the state at one moment, the files of slugs, a dump
-//! of every database; keys and logs when they are asked for. `restore` brings one back on an empty machine.
+//! of every database and key-value store; keys and logs when they are asked for. `restore` brings one back on an empty machine.
 //!
 //! ```text
 //! siesta.db                 the state            stack/run-<recipe>.tar.zst  the stacks slugs run on
 //! files/<sha256>            code, dependencies   restore/<database>.dump     databases, read in at the first start
 //! logs.db  builds/<id>      with --with-logs     keys.sealed                 key file and local CA, with --with-keys
-//! dumps/<id>                dumps users keep
+//! dumps/<id>                dumps users keep         restore/<role>.store        key-value stores, the same
 //! ```
 
 mod format;
@@ -29,14 +29,17 @@ use tokio::{
 use crate::{
     addons::{self, AddonError, Addons},
     clock::Clock,
-    domain::{Timestamp, addon::AddonState},
+    domain::{
+        Timestamp,
+        addon::{self, AddonState, ServiceKind},
+    },
     host::Host,
     logs::Logs,
     scheduler::Tasks,
     secrets::{self, KeyRing},
     store::{Reader, StoreError},
 };
-use format::Archive;
+use format::{Archive, Holds};
 
 pub use format::{Header, Manifest};
 pub use restore::{Restored, check, restore};
@@ -95,10 +98,12 @@ pub enum BackupError {
     Disk(String),
     #[error("The database {name} could not be dumped: {why}")]
     Database { name: String, why: String },
+    #[error("The key-value store {name} could not be copied: {why}")]
+    KeyValue { name: String, why: String },
     #[error("The list of add-ons could not be read: {0}")]
     Addons(String),
     #[error(transparent)]
-    Store(#[from] StoreError),
+    State(#[from] StoreError),
     #[error("A file failed: {0}")]
     Io(#[from] io::Error),
 }
@@ -152,8 +157,8 @@ struct Addition {
 enum Content {
     File(File),
     Bytes(Vec<u8>),
-    /// The end: how many apps and databases.
-    End(u64, u64),
+    /// The end.
+    End(Holds),
 }
 
 impl Backup {
@@ -246,7 +251,8 @@ impl Backup {
             add_if_there(to, &format!("{DUMPS}/{name}"), &root.join(DUMPS).join(&name)).await?;
         }
         let databases = self.dump_all(&state, stage, to, pieces).await?;
-        add(to, "", Content::End(apps, databases)).await
+        let stores = self.copy_stores(&state, stage, to, pieces).await?;
+        add(to, "", Content::End(Holds { apps, databases, stores })).await
     }
 
     /// A dump of every database, also of those in the bin; how many.
@@ -281,6 +287,39 @@ impl Backup {
             add_staged(to, &path, &staged).await?;
         }
         Ok(named.len() as u64)
+    }
+
+    /// A copy of every key-value store in which something was written, also of those in the bin; how many.
+    async fn copy_stores(
+        &self,
+        state: &Reader,
+        stage: &Path,
+        to: &mpsc::Sender<Addition>,
+        pieces: &mpsc::Sender<Piece>,
+    ) -> Result<u64, BackupError> {
+        let is_store = |service: &str| addon::service(service).is_some_and(|service| service.kind == ServiceKind::KeyValue);
+        let made = state.addons().await?.into_iter().filter(|addon| is_store(&addon.service));
+        let binned = state.binned_before(Timestamp::NEVER).await?.into_iter().filter(|binned| is_store(&binned.service));
+        let named: BTreeMap<String, String> =
+            made.map(|addon| (addon.role, addon.name)).chain(binned.map(|binned| (binned.role, binned.name))).collect();
+        let mut count = 0;
+        for (role, name) in &named {
+            self.has_room()?;
+            let (path, staged) = (format!("{}/{role}.store", addons::RESTORE_FOLDER), stage.join("store"));
+            // One that is itself still to be read in from a backup.
+            if self.parts.root.join(&path).exists() {
+                add_if_there(to, &path, &self.parts.root.join(&path)).await?;
+            } else {
+                let copied = self.parts.addons.copy_store(role, staged.clone()).await;
+                if !copied.map_err(|why| BackupError::KeyValue { name: name.clone(), why: why.to_string() })? {
+                    continue;
+                }
+                say(pieces, format!("key-value store {name}: {} bytes", std::fs::metadata(&staged)?.len())).await;
+                add_staged(to, &path, &staged).await?;
+            }
+            count += 1;
+        }
+        Ok(count)
     }
 }
 
@@ -387,7 +426,7 @@ fn write(out: Outlet, header: &Header, mut coming: mpsc::Receiver<Addition>) -> 
         match content {
             Content::File(file) => archive.add_file(&path, &file)?,
             Content::Bytes(bytes) => archive.add_bytes(&path, &bytes)?,
-            Content::End(apps, databases) => return archive.finish(apps, databases)?.flush(),
+            Content::End(holds) => return archive.finish(holds)?.flush(),
         }
     }
     Ok(())

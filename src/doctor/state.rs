@@ -126,11 +126,12 @@ impl Doctor {
     }
 }
 
-/// Databases of a backup that was brought back and are shut until their dumps are read in.
+/// Databases and stores of a backup that was brought back and are shut until they are read in.
 fn waiting_dumps(folder: &Path) -> Option<Finding> {
-    let count = std::fs::read_dir(folder).ok()?.flatten().filter(|entry| entry.path().extension().is_some_and(|end| end == "dump")).count();
+    let waits = |entry: &std::fs::DirEntry| entry.path().extension().is_some_and(|end| end == "dump" || end == "store");
+    let count = std::fs::read_dir(folder).ok()?.flatten().filter(waits).count();
     let remedy = "The server reads them in at its start and tries again every few seconds; its log says why one does not work.";
-    (count > 0).then(|| Finding::bad("restore", format!("{count} databases of a backup are still to be read in."), remedy))
+    (count > 0).then(|| Finding::bad("restore", format!("{count} databases and stores of a backup are still to be read in."), remedy))
 }
 
 async fn integrity(reader: &Reader) -> Finding {

@@ -88,7 +88,8 @@ async fn what_is_wrong_with_state_keys_and_slugs_is_named() {
 
     fs::create_dir(data.join("restore")).unwrap();
     fs::write(data.join("restore/d1.dump"), b"").unwrap();
-    bad(&examined(&house).await, "restore", "1 databases of a backup are still to be read in");
+    fs::write(data.join("restore/k1.store"), b"").unwrap();
+    bad(&examined(&house).await, "restore", "2 databases and stores of a backup are still to be read in");
     fs::remove_dir_all(data.join("restore")).unwrap();
 
     let stray = AppId::new();

@@ -124,7 +124,7 @@ async fn on_another_machine(served: &mut Served, token: &str) {
     served.set("SIESTA_FAIL_POINT", None);
     served.run();
     let said = served.cli(&backup, PASSPHRASE).unwrap_or_else(|error| panic!("{error}\n{}", served.server_log()));
-    assert!(said.ends_with("1 apps and 1 databases, read back and found sound.\n"), "{said}");
+    assert!(said.ends_with("1 apps, 1 databases and 0 key-value stores, read back and found sound.\n"), "{said}");
     let bytes = std::fs::read(&file).expect("the backup");
     assert_eq!(std::fs::metadata(&file).expect("the backup").permissions().mode() & 0o777, 0o600);
     std::fs::write(&cut, &bytes[..bytes.len() / 2]).expect("a file");

@@ -1,10 +1,17 @@
 //! Key-value stores on real Docker: open to their own user through their own app's network, kept through a
-//! sleep and a kill, capped, and gone for good a week after they were destroyed. The console that only reads.
+//! sleep and a kill, capped, gone for good a week after they were destroyed, and back with every key from a
+//! backup of everything. The console that only reads.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    io::Write as _,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use siesta::{
-    addons::{Addon, AskError, Wanted},
+    addons::{self, Addon, AskError},
+    backup::{Piece, Wanted, restore},
     domain::{addon::AddonState, app::App},
     engine::{
         Container, Engine,
@@ -16,7 +23,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::cellar::{Cellar, with_cellar};
+use super::cellar::{Cellar, with_cellar, with_cellar_on};
 
 /// What stands in a `REDIS_URL`.
 struct Address {
@@ -33,7 +40,7 @@ async fn address(cellar: &Cellar, app: &App) -> Address {
 }
 
 async fn store(cellar: &Cellar, app: &App) -> Addon {
-    let wanted = Wanted { plan: "heroku-redis:mini".to_owned(), ..Wanted::default() };
+    let wanted = addons::Wanted { plan: "heroku-redis:mini".to_owned(), ..addons::Wanted::default() };
     let addon = cellar.owners.addons.create(app.id, wanted, &cellar.by).await.expect("an add-on");
     cellar.owners.addons.work().await;
     let addon = cellar.addon(&addon).await;
@@ -47,7 +54,7 @@ async fn part(cellar: &Cellar, name: &str) -> Option<Container> {
 }
 
 /// Where the relay stands in an app's network.
-async fn relay(cellar: &Cellar, app: &App) -> IpAddr {
+pub async fn relay(cellar: &Cellar, app: &App) -> IpAddr {
     let range: NetworkRange = cellar.owners.config.options.network_range.parse().expect("a range");
     let network = spec::network_spec(&cellar.owners.instance, app.id, app.number, range).expect("a network").name;
     part(cellar, "relay").await.expect("the relay").addresses[&network]
@@ -128,6 +135,118 @@ async fn a_store_is_its_apps_own_and_keeps_its_keys_through_sleep_kill_rotation_
         cellar.clock.advance(Duration::from_secs(8 * 86_400));
         cellar.owners.addons.work().await;
         assert!(!folder.exists() && part(cellar, &addon.role).await.is_none(), "gone for good");
+    })
+    .await;
+}
+
+/// Waits until the log of a store on the disk holds this.
+async fn written(cellar: &Cellar, addon: &Addon, what: &str) {
+    let log = cellar.data.path().join("keyvalue").join(&addon.role).join("appendonlydir");
+    let holds = || {
+        let files = std::fs::read_dir(&log).into_iter().flatten().flatten();
+        files.filter_map(|file| std::fs::read(file.path()).ok()).any(|bytes| String::from_utf8_lossy(&bytes).contains(what))
+    };
+    let mut pace = tokio::time::interval(Duration::from_millis(50));
+    let waiting = async {
+        while !holds() {
+            pace.tick().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(90), waiting).await.expect("written");
+}
+
+/// A backup of everything.
+async fn backed_up(cellar: &Cellar) -> Vec<u8> {
+    let wanted = Wanted { logs: false, passphrase: Some(PASSPHRASE.into()) };
+    let mut pieces = cellar.owners.backup.begin(wanted).expect("begun");
+    let mut bytes = Vec::new();
+    loop {
+        match pieces.recv().await.expect("an end") {
+            Piece::Bytes(more) => bytes.extend_from_slice(&more),
+            Piece::Progress(_) => {}
+            Piece::End(end) => return end.map(|()| bytes).expect("a backup"),
+        }
+    }
+}
+
+const PASSPHRASE: &str = "una frase bastante larga";
+/// Something of every kind, in two of the sixteen databases.
+const KEYS: [&[&str]; 8] = [
+    &["SET", "juego", "Tetris"],
+    &["RPUSH", "cola", "a", "b", "c"],
+    &["HSET", "ficha", "precio", "19.99", "titulo", "Faro"],
+    &["ZADD", "puntos", "3", "ana", "1", "luis"],
+    &["SADD", "visitas", "7"],
+    &["SET", "oferta", "hoy", "EX", "86400"],
+    &["SELECT", "1"],
+    &["SET", "otra", "marca-final"],
+];
+const ASK: [&[&str]; 9] = [
+    &["DBSIZE"],
+    &["GET", "juego"],
+    &["LRANGE", "cola", "0", "-1"],
+    &["HGET", "ficha", "precio"],
+    &["ZRANGE", "puntos", "0", "-1", "WITHSCORES"],
+    &["SISMEMBER", "visitas", "7"],
+    &["PEXPIRETIME", "oferta"],
+    &["SELECT", "1"],
+    &["GET", "otra"],
+];
+
+#[tokio::test]
+async fn every_key_of_a_store_comes_back_on_another_machine_from_a_backup_made_while_it_is_written_to() {
+    let (mut told, mut file, mut counted) = (String::new(), tempfile::tempfile().expect("a file"), 0);
+    with_cellar(&[], async |cellar| {
+        let (shop, other) = (cellar.app("tienda").await, cellar.app("otra").await);
+        let (busy, asleep) = (store(cellar, &shop).await, store(cellar, &other).await);
+        let (mine, theirs) = (address(cellar, &shop).await, address(cellar, &other).await);
+        say(cellar, &shop, &mine, &KEYS).await;
+        say(cellar, &other, &theirs, &[&["SET", "duerme", "sí"]]).await;
+        told = say(cellar, &shop, &mine, &ASK).await;
+        assert!(told.contains("Tetris") && told.contains("marca-final"), "{told}");
+        written(cellar, &busy, "marca-final").await;
+        written(cellar, &asleep, "duerme").await;
+        let server = part(cellar, &asleep.role).await.expect("a store");
+        cellar.engine.stop(server.id, Duration::from_secs(20)).await.expect("asleep");
+        // The bin is in a backup too.
+        let gone = store(cellar, &other).await;
+        cellar.owners.addons.destroy(gone.id, &cellar.by).await.expect("destroyed");
+
+        let mut backup = std::pin::pin!(backed_up(cellar));
+        let bytes = loop {
+            tokio::select! {
+                bytes = &mut backup => break bytes,
+                said = say(cellar, &shop, &mine, &[&["INCR", "veces"]]) => counted += usize::from(said.contains(':')),
+            }
+        };
+        file.write_all(&bytes).expect("written");
+        assert!(!part(cellar, &asleep.role).await.expect("a store").running, "a copy wakes nobody");
+    })
+    .await;
+
+    let data = tempfile::tempdir().expect("a folder");
+    let restored = restore(&file, data.path(), None, || Ok(PASSPHRASE.into())).await.expect("brought back");
+    assert_eq!((restored.manifest.apps, restored.manifest.databases, restored.manifest.stores), (2, 0, 3));
+    let waiting = |data: &Path| std::fs::read_dir(data.join("restore")).into_iter().flatten().flatten().map(|file| file.path()).collect();
+    let copies: Vec<PathBuf> = waiting(data.path());
+    assert_eq!(copies.len(), 3);
+    let kept: Vec<Vec<u8>> = copies.iter().map(|path| std::fs::read(path).expect("a copy")).collect();
+    with_cellar_on(data, &[], async |cellar| {
+        let apps = cellar.owners.reader.apps().await.expect("apps");
+        let app = |name: &str| apps.iter().find(|app| app.name.as_str() == name).expect("an app").clone();
+        let (shop, other) = (app("tienda"), app("otra"));
+        assert_eq!(waiting(cellar.data.path()), Vec::<PathBuf>::new(), "read in at the start");
+        // A server that was killed before the copies were gone.
+        copies.iter().zip(&kept).for_each(|(path, bytes)| std::fs::write(path, bytes).expect("a copy"));
+        cellar.owners.addons.work().await;
+        let (mine, theirs) = (address(cellar, &shop).await, address(cellar, &other).await);
+        let again = say(cellar, &shop, &mine, &ASK).await;
+        let without_size = |told: &str| told.split_once("\r\n:").map(|(_, rest)| rest.split_once("\r\n").map(|(_, rest)| rest.to_owned()));
+        assert_eq!(without_size(&again), without_size(&told), "one key more at most, of those written meanwhile");
+        assert!(say(cellar, &other, &theirs, &[&["GET", "duerme"]]).await.contains("sí"));
+        let times = say(cellar, &shop, &mine, &[&["INCR", "veces"]]).await;
+        let times: usize = times.split(':').nth(1).and_then(|rest| rest.split('\r').next()?.parse().ok()).expect("a number");
+        assert!((1..=counted + 2).contains(&times), "{times} of {counted}: a beginning of what was written meanwhile");
     })
     .await;
 }
