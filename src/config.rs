@@ -1,10 +1,14 @@
 //! Flags and environment, validated into one `Config`. Every limit of the server is named here, once.
 
+mod servers;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 
 use crate::domain::one_off;
+
+pub use servers::{PostgresServer, PostgresTls};
 
 /// How `siesta serve` runs. Every flag has an environment variable of the same name.
 #[derive(Clone, Debug, clap::Args)]
@@ -70,7 +74,8 @@ pub struct ServeOptions {
     #[arg(long, env = "SIESTA_STACK_POSTGRES", default_value = "")]
     pub stack_postgres: String,
     /// A PostgreSQL server of your own for the databases of add-ons, instead of the container this server
-    /// starts: postgres://siesta:PASSWORD@HOST:PORT, where `siesta` is a superuser.
+    /// starts: postgres://siesta:PASSWORD@HOST:PORT?sslmode=verify-full, where `siesta` is a superuser. With
+    /// sslmode=require any certificate will do; without sslmode nothing is encrypted, on a private network only.
     #[arg(long, env = "SIESTA_POSTGRES_SERVER", hide_env_values = true)]
     pub postgres_server: Option<SecretString>,
     /// Seconds without a connection until the database server sleeps.
@@ -140,34 +145,6 @@ pub struct Config {
     pub limits: Limits,
     /// What `--postgres-server` names.
     pub postgres: Option<PostgresServer>,
-}
-
-/// A PostgreSQL server of the operator's; its superuser is called `siesta`.
-#[derive(Clone, Debug)]
-pub struct PostgresServer {
-    /// Host and port.
-    pub address: String,
-    pub password: SecretString,
-}
-
-impl PostgresServer {
-    /// Reads `postgres://siesta:PASSWORD@HOST:PORT`; what is wrong with it never repeats it.
-    fn parse(address: &SecretString) -> Result<PostgresServer, String> {
-        let wrong = || "--postgres-server must be an address such as postgres://siesta:PASSWORD@db.example.org:5432.".to_owned();
-        let rest = address.expose_secret().trim_end_matches('/');
-        let rest = rest.strip_prefix("postgres://").or_else(|| rest.strip_prefix("postgresql://")).ok_or_else(wrong)?;
-        let (who, place) = rest.split_once('@').ok_or_else(wrong)?;
-        let password = who.strip_prefix("siesta:").filter(|password| !password.is_empty()).ok_or_else(wrong)?;
-        let (host, port) = place.rsplit_once(':').unwrap_or((place, "5432"));
-        let is_host = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b));
-        if !is_host || port.parse::<u16>().is_err() {
-            return Err(wrong());
-        }
-        if !password.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.~".contains(&b)) {
-            return Err("The password in --postgres-server may hold letters, digits and - _ . ~ only.".to_owned());
-        }
-        Ok(PostgresServer { address: format!("{host}:{port}"), password: password.into() })
-    }
 }
 
 /// Limits that are not part of a plan.
@@ -356,23 +333,5 @@ impl Config {
     /// Address of the dashboard, without a trailing slash.
     pub fn dashboard_url(&self) -> String {
         format!("{}://{}{}", self.scheme(), self.dashboard_host(), self.port_suffix())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_address_of_a_postgresql_server_names_host_superuser_and_password() {
-        let read = |text: &str| PostgresServer::parse(&text.into());
-        let good = read("postgres://siesta:s3cret-x@db.example.org:5433/").unwrap();
-        assert_eq!((good.address.as_str(), good.password.expose_secret()), ("db.example.org:5433", "s3cret-x"));
-        assert_eq!(read("postgresql://siesta:x@10.0.0.7").unwrap().address, "10.0.0.7:5432");
-        for bad in
-            ["db", "postgres://siesta@db", "postgres://postgres:geheim@db", "https://siesta:geheim@db", "postgres://siesta:geheim x@db"]
-        {
-            assert!(!read(bad).expect_err(bad).contains("geheim"), "it is not repeated");
-        }
     }
 }

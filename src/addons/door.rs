@@ -1,7 +1,7 @@
 //! The door: a relay in a small container joins the networks of the apps with a database attached.
 //! It asks here before it lets somebody in, so that a sleeping server wakes and a used one stays awake.
 
-use std::{collections::BTreeMap, net::SocketAddr, os::unix::fs::PermissionsExt as _, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Duration};
 
 use serde_json::json;
 use tokio::{
@@ -26,6 +26,8 @@ use crate::{
 /// Where dynos find it: the relay's name in every network it joins.
 pub const HOST: &str = "postgres.siesta";
 const NAME: &str = "relay";
+/// Its certificate and key, in the folder of sockets.
+const CERTIFICATE: &str = "relay.pem";
 /// A line of the relay: a word and a role.
 const LINE_BYTES: u64 = 200;
 const MEMORY: i64 = 64 * 1024 * 1024;
@@ -116,6 +118,7 @@ impl Door {
 
     /// The first network is entered anew, so that it knows the relay's name as the others do.
     async fn start(&self, first: &NetworkSpec, found: Option<Container>) -> Result<Container, AddonError> {
+        self.make_certificate()?;
         self.parts.engine.ensure_network(first.clone()).await?;
         let relay = ensure_running(&self.parts, self.spec(&first.name)?, found).await?;
         self.parts.engine.leave_network(relay.id.clone(), first.name.clone()).await?;
@@ -125,6 +128,17 @@ impl Door {
             listens((*address, PORT).into()).await;
         }
         Ok(relay)
+    }
+
+    /// What the relay shows clients that want TLS (`sslmode=require`): signed by itself, made once.
+    fn make_certificate(&self) -> Result<(), AddonError> {
+        let path = self.postgres.socket_folder().join(CERTIFICATE);
+        if path.exists() {
+            return Ok(());
+        }
+        let made = rcgen::generate_simple_self_signed(vec![HOST.to_owned()]).map_err(std::io::Error::other)?;
+        // The relay is another user; the folder around is closed to everybody else.
+        write_for_all(&path, &format!("{}{}", made.cert.pem(), made.signing_key.serialize_pem()))
     }
 
     fn spec(&self, network: &str) -> Result<ContainerSpec, AddonError> {
@@ -155,10 +169,7 @@ impl Door {
         if std::fs::read_to_string(&path).is_ok_and(|known| known == text) {
             return Ok(());
         }
-        let part = path.with_extension("part");
-        std::fs::write(&part, text)?;
-        std::fs::set_permissions(&part, std::fs::Permissions::from_mode(0o644))?;
-        Ok(std::fs::rename(&part, &path)?)
+        write_for_all(&path, &text)
     }
 
     /// Binds the socket the relay asks at. One left by a server that was killed is replaced.
@@ -242,4 +253,12 @@ async fn listens(address: SocketAddr) {
     if tokio::time::timeout(BOOT, knock).await.is_err() {
         tracing::warn!(%address, "the relay of the databases does not listen yet");
     }
+}
+
+/// Writes a file that other users may read: whole or not at all.
+fn write_for_all(path: &Path, text: &str) -> Result<(), AddonError> {
+    let part = path.with_extension("part");
+    std::fs::write(&part, text)?;
+    std::fs::set_permissions(&part, std::fs::Permissions::from_mode(0o644))?;
+    Ok(std::fs::rename(&part, path)?)
 }

@@ -1,44 +1,163 @@
 //! A PostgreSQL server of the operator's instead of our container: our socket stays where relay, dumps
-//! and we ourselves look for the server, and every connection to it is copied to that address.
+//! and we ourselves look for the server, and every connection to it is copied to that address, through
+//! TLS where `sslmode` says so. Without TLS only loopback and private networks are reached.
 
-use std::{os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Duration};
+use std::{io, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Duration};
 
-use tokio::{
-    io::copy_bidirectional,
-    net::{TcpStream, UnixListener},
+use rustls::{
+    ClientConfig, DigitallySignedStruct, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
 };
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy_bidirectional},
+    net::{TcpStream, UnixListener, UnixStream},
+};
+use tokio_rustls::TlsConnector;
 
-use crate::{config::PostgresServer, scheduler::Tasks};
+use crate::{
+    config::{PostgresServer, PostgresTls},
+    domain::network::is_public,
+    egress,
+    scheduler::Tasks,
+};
 
 /// The socket of a PostgreSQL server on port 5432.
 const SOCKET: &str = ".s.PGSQL.5432";
 const CONNECT: Duration = Duration::from_secs(10);
+/// What a client sends first that wants TLS; `S` is yes.
+const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+
+/// The way to the operator's server.
+struct Way {
+    address: String,
+    /// None: as it is.
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+}
+
+/// A connection, encrypted or not.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+impl Way {
+    fn to(server: &PostgresServer) -> io::Result<Way> {
+        let config = match &server.tls {
+            PostgresTls::Off => None,
+            PostgresTls::Encrypted => Some(trusting_all()),
+            PostgresTls::Verified { authority } => Some(egress::trusting(read_authority(authority.as_deref())?).0),
+        };
+        let host = server.address.rsplit_once(':').map_or(server.address.as_str(), |(host, _)| host).to_owned();
+        let tls = match config {
+            None => None,
+            Some(config) => {
+                let name = ServerName::try_from(host).map_err(io::Error::other)?;
+                Some((TlsConnector::from(Arc::new(config)), name))
+            }
+        };
+        Ok(Way { address: server.address.clone(), tls })
+    }
+
+    async fn connect(&self) -> io::Result<Box<dyn Stream>> {
+        let mut there = TcpStream::connect(&*self.address).await?;
+        let _ = there.set_nodelay(true);
+        let Some((connector, name)) = &self.tls else {
+            return if is_public(there.peer_addr()?.ip()) {
+                Err(io::Error::other("it is not on a private network: add ?sslmode=verify-full to SIESTA_POSTGRES_SERVER"))
+            } else {
+                Ok(Box::new(there))
+            };
+        };
+        there.write_all(&SSL_REQUEST).await?;
+        match there.read_u8().await? {
+            b'S' => Ok(Box::new(connector.connect(name.clone(), there).await?)),
+            _ => Err(io::Error::other("it does not speak TLS (ssl = off), which sslmode asks for")),
+        }
+    }
+
+    async fn copy(&self, mut here: UnixStream) {
+        let address = &self.address;
+        match tokio::time::timeout(CONNECT, self.connect()).await {
+            // Either side may end whenever it likes.
+            Ok(Ok(mut there)) => drop(copy_bidirectional(&mut here, &mut there).await),
+            Ok(Err(error)) => tracing::warn!(%address, %error, "the PostgreSQL server cannot be reached"),
+            Err(_) => tracing::warn!(%address, "the PostgreSQL server does not answer in time"),
+        }
+    }
+}
+
+fn read_authority(path: Option<&Path>) -> io::Result<Vec<CertificateDer<'static>>> {
+    let Some(path) = path else { return Ok(Vec::new()) };
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let found = read.ok().filter(|found: &Vec<_>| !found.is_empty());
+    found.ok_or_else(|| io::Error::other(format!("sslrootcert={} holds no certificate in PEM form", path.display())))
+}
 
 /// Binds the socket in this folder and copies for ever.
-pub fn lead_out(server: &PostgresServer, folder: &Path, tasks: &Tasks) -> std::io::Result<()> {
-    let path = folder.join(SOCKET);
+///
+/// # Errors
+/// When the socket cannot be made, or the certificates of `sslrootcert` cannot be read.
+pub fn lead_out(server: &PostgresServer, folder: &Path, tasks: &Tasks) -> io::Result<()> {
+    let (way, path) = (Arc::new(Way::to(server)?), folder.join(SOCKET));
     match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     let listener = UnixListener::bind(&path)?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777))?;
-    let (address, copies) = (Arc::<str>::from(server.address.as_str()), tasks.clone());
+    let copies = tasks.clone();
     tasks.spawn(async move {
-        while let Ok((mut here, _)) = listener.accept().await {
-            let address = address.clone();
-            copies.spawn(async move {
-                match tokio::time::timeout(CONNECT, TcpStream::connect(&*address)).await {
-                    Ok(Ok(mut there)) => {
-                        let _ = there.set_nodelay(true);
-                        // Either side may end whenever it likes.
-                        let _ = copy_bidirectional(&mut here, &mut there).await;
-                    }
-                    Ok(Err(error)) => tracing::warn!(%address, %error, "the PostgreSQL server does not answer"),
-                    Err(_) => tracing::warn!(%address, "the PostgreSQL server does not answer in time"),
-                }
-            });
+        while let Ok((here, _)) = listener.accept().await {
+            let way = way.clone();
+            copies.spawn(async move { way.copy(here).await });
         }
     });
     Ok(())
+}
+
+/// TLS with whoever answers: what `sslmode=require` means.
+fn trusting_all() -> ClientConfig {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone());
+    let builder = builder.with_safe_default_protocol_versions().expect("the provider knows TLS 1.2 and 1.3");
+    builder.dangerous().with_custom_certificate_verifier(Arc::new(Whoever(provider))).with_no_client_auth()
+}
+
+/// Takes any certificate; whoever shows it must have its key.
+#[derive(Debug)]
+struct Whoever(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Whoever {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
 }

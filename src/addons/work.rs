@@ -12,6 +12,7 @@ use crate::{
         postgres::WATCHER,
         sql::{self, Names},
     },
+    config::PostgresTls,
     domain::{
         AppId,
         addon::{self, AddonState, AttachmentState, ServiceKind},
@@ -131,7 +132,7 @@ impl Inner {
             self.keyvalue.renew(&addon.role).await?;
         }
         fail_point::reached("addon.rotated");
-        let url = url(addon, &password);
+        let url = url(&self.parts, addon, &password);
         for attachment in self.parts.reader.attachments_of_addon(addon.id).await? {
             if attachment.state == AttachmentState::Attached {
                 let cause = Cause::Update { name: attachment.name.clone(), service: addon.service().name };
@@ -153,7 +154,7 @@ impl Inner {
         for attachment in self.parts.reader.attachments_of_addon(addon.id).await? {
             let (cause, value, did, to) = match attachment.state {
                 AttachmentState::Attaching => {
-                    let url = url(addon, &self.password(addon).await?);
+                    let url = url(&self.parts, addon, &self.password(addon).await?);
                     let cause = Cause::Attach { name: attachment.name.clone(), addon: addon.name.clone() };
                     (cause, Some(url), "attach", AttachmentState::Attached)
                 }
@@ -247,10 +248,13 @@ pub(super) async fn password_of(parts: &AddonsParts, addon: &Addon) -> Result<Se
     parts.keys.open(&password_place(addon.id), &sealed).map_err(|_| AddonError::Sealed)
 }
 
-/// What apps get: `postgres://role:password@postgres.siesta:5432/database`.
-fn url(addon: &Addon, password: &SecretString) -> SecretString {
+/// What apps get: `postgres://role:password@postgres.siesta:5432/database`, with `sslmode=require` where
+/// the operator's server is reached through TLS: then nothing of the way is plain text.
+fn url(parts: &AddonsParts, addon: &Addon, password: &SecretString) -> SecretString {
     if addon.kind() == ServiceKind::KeyValue {
         return format!("redis://{}:{}@{HOST}:6379", addon.role, password.expose_secret()).into();
     }
-    format!("postgres://{}:{}@{HOST}:5432/{}", addon.role, password.expose_secret(), addon.database).into()
+    let encrypted = parts.config.postgres.as_ref().is_some_and(|server| server.tls != PostgresTls::Off);
+    let options = if encrypted { "?sslmode=require" } else { "" };
+    format!("postgres://{}:{}@{HOST}:5432/{}{options}", addon.role, password.expose_secret(), addon.database).into()
 }

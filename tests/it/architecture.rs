@@ -33,7 +33,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("domains", "domain clock config dynos logs store"),
     ("pipelines", "domain clock releases scheduler store"),
     ("repositories", "domain clock config connections builder fail_point github logs scheduler secrets store"),
-    ("addons", "domain clock config dynos fail_point scheduler secrets engine host logs releases store"),
+    ("addons", "domain clock config egress dynos fail_point scheduler secrets engine host logs releases store"),
     ("apps", "domain clock fail_point addons builder dynos logs plans releases repositories store"),
     ("backup", "domain clock addons host logs scheduler secrets store"),
     ("doctor", "domain clock config egress engine host secrets store"),
