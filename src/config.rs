@@ -8,7 +8,7 @@ use secrecy::SecretString;
 
 use crate::domain::one_off;
 
-pub use servers::{PostgresServer, PostgresTls};
+pub use servers::{MailServer, MailTls, PostgresServer, PostgresTls};
 
 /// How `siesta serve` runs. Every flag has an environment variable of the same name.
 #[derive(Clone, Debug, clap::Args)]
@@ -103,6 +103,13 @@ pub struct ServeOptions {
     /// Certificates outgoing connections trust beside the system's (PEM): the CA of a private log collector or git host.
     #[arg(long, env = "SIESTA_EGRESS_CA")]
     pub egress_ca: Option<PathBuf>,
+    /// A mail server for what people should hear of: smtps://USER:PASSWORD@HOST:465, smtp://USER:PASSWORD@HOST:587
+    /// (TLS by STARTTLS), or smtp://HOST:25?tls=none on a private network. Without it there is no mail.
+    #[arg(long, env = "SIESTA_SMTP", hide_env_values = true, requires = "mail_from")]
+    pub smtp: Option<SecretString>,
+    /// Who writes the letters: siesta@example.org.
+    #[arg(long, env = "SIESTA_MAIL_FROM", requires = "smtp")]
+    pub mail_from: Option<String>,
     /// Builds at the same time.
     #[arg(long, env = "SIESTA_BUILD_SLOTS", default_value_t = 1)]
     pub build_slots: usize,
@@ -145,6 +152,8 @@ pub struct Config {
     pub limits: Limits,
     /// What `--postgres-server` names.
     pub postgres: Option<PostgresServer>,
+    /// What `--smtp` names.
+    pub mail: Option<MailServer>,
 }
 
 /// Limits that are not part of a plan.
@@ -282,7 +291,11 @@ impl Config {
             .map_err(|_| "--waking-page-after is a number of seconds such as 5.".to_owned())?;
         let upload_bytes = u64::from(options.max_upload_mb) * 1024 * 1024;
         let postgres = options.postgres_server.as_ref().map(PostgresServer::parse).transpose()?;
-        Ok(Config { options, postgres, limits: Limits { waking_page_after, upload_bytes, ..Limits::default() } })
+        let mail = match (&options.smtp, &options.mail_from) {
+            (Some(address), Some(from)) => Some(MailServer::parse(address, from)?),
+            _ => None,
+        };
+        Ok(Config { options, postgres, mail, limits: Limits { waking_page_after, upload_bytes, ..Limits::default() } })
     }
 
     /// The same with the ports that were really bound (port 0 lets the kernel choose).

@@ -7,7 +7,7 @@
 //! 4  server admin  remote        puts the parts together, the operator's socket, the user's own machine
 //! 3  web  api  git_http  rendezvous  router  http  tls   the edges: pages, Platform API, git, one-offs, data plane
 //! 2  apps repositories builder addons connections releases dynos hooks_out plans accounts backup doctor  the owners of state
-//! 1  logs  slugs  store  engine  host  metrics  github  audit   what the owners stand on
+//! 1  logs  slugs  store  engine  host  mail  metrics  github  audit   what the owners stand on
 //! 0  domain clock scheduler config egress secrets fail_point   values in, values out
 //! ```
 
@@ -24,6 +24,7 @@ pub mod engine;
 pub mod github;
 pub mod host;
 pub mod logs;
+pub mod mail;
 pub mod metrics;
 pub mod slugs;
 pub mod store;

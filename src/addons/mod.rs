@@ -36,6 +36,7 @@ use crate::{
     engine::{Engine, EngineError, spec::NetworkFault},
     host::Host,
     logs::Logs,
+    mail::Mail,
     releases::{ReleaseError, Releases},
     scheduler::{Activator, Tasks},
     secrets::{self, KeyRing},
@@ -130,6 +131,7 @@ pub struct AddonsParts {
     pub releases: Releases,
     pub dynos: Dynos,
     pub logs: Logs,
+    pub mail: Mail,
     pub keys: Arc<KeyRing>,
     pub host: Host,
     /// The id under which this server labels what it makes.
@@ -454,6 +456,25 @@ impl Inner {
     fn say(&self, addon: &Addon, message: String) {
         let at_micros = self.parts.clock.now_micros();
         self.parts.logs.append(addon.app_id, LogLine { at_micros, source: Source::App, ps: log_name(addon).to_owned(), message });
+    }
+
+    /// A letter to the owner of its app; what cannot be written is logged.
+    async fn write_to_owner(&self, addon: &Addon, text: &str) {
+        let owner = async {
+            let app = self.parts.reader.app(addon.app_id).await?;
+            Ok::<_, StoreError>(match app {
+                Some(app) => self.parts.reader.user(app.owner_id).await?,
+                None => None,
+            })
+        };
+        match owner.await {
+            Ok(Some(owner)) if !owner.system && owner.suspended_at.is_none() => {
+                let page = format!("{}/apps/{}/addons/{}", self.parts.config.dashboard_url(), addon.app_name, addon.name);
+                self.parts.mail.post(owner.email.as_str(), &format!("[{}] {text}", addon.app_name), &format!("{text}.\n\n{page}\n")).await;
+            }
+            Ok(_) => {}
+            Err(error) => tracing::error!(addon = addon.name, %error, "its owner is not written to"),
+        }
     }
 
     async fn note(&self, addon: &Addon, (did, name): (&str, &str), actor: &str) -> Result<(), StoreError> {

@@ -116,24 +116,26 @@ impl Inner {
         }
         self.parts.writer.set_addon_count(addon.id, &account, (estimate.bytes, estimate.tables), now).await?;
         for notice in notices {
-            self.tell(addon, notice, rows).await?;
+            self.tell(addon, notice, (rows, estimate.bytes)).await?;
         }
         let (connections, version) = (sql::sessions(&watcher, &addon.role).await?, Version(sql::version(&watcher).await?));
         Ok(Figures { connections, bytes: estimate.bytes, tables: estimate.tables, rows, version })
     }
 
-    async fn tell(&self, addon: &Addon, notice: RowNotice, rows: u64) -> Result<(), AddonError> {
-        let (name, limit) = (&addon.name, addon.plan().rows);
+    async fn tell(&self, addon: &Addon, notice: RowNotice, (rows, bytes): (u64, u64)) -> Result<(), AddonError> {
+        let (name, plan) = (&addon.name, addon.plan());
+        let limit = plan.rows;
+        let much = match rows > limit {
+            true => format!("{rows} rows, more than the {limit} of its plan"),
+            false => format!("{} MB, more than the {} of its plan", bytes / 1024 / 1024, plan.bytes / 1024 / 1024),
+        };
         let (did, text) = match notice {
             RowNotice::Near(percent) => ("near", format!("{name} has {rows} of {limit} rows ({percent}% of its plan)")),
-            RowNotice::Over { until } => {
-                ("over", format!("{name} has {rows} rows, more than the {limit} of its plan. INSERT will be refused from {until} on"))
-            }
-            RowNotice::Locked => {
-                ("locked", format!("{name} has {rows} rows, more than the {limit} of its plan. INSERT is refused until rows are deleted"))
-            }
+            RowNotice::Over { until } => ("over", format!("{name} has {much}. INSERT will be refused from {until} on")),
+            RowNotice::Locked => ("locked", format!("{name} has {much}. INSERT is refused until rows are deleted")),
             RowNotice::Free => ("free", format!("{name} has {rows} of {limit} rows. INSERT is allowed again")),
         };
+        self.write_to_owner(addon, &text).await;
         self.say(addon, text);
         Ok(self.note(addon, (did, &rows.to_string()), "").await?)
     }

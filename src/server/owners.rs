@@ -38,6 +38,7 @@ use crate::{
         Logs,
         drains::{Drains, DrainsParts},
     },
+    mail::Mail,
     metrics::{History, Traffic},
     pipelines::{Pipelines, PipelinesParts},
     plans::{Overrides, Plans},
@@ -87,6 +88,7 @@ pub struct Owners {
     pub egress: Egress,
     pub engine: Arc<dyn Engine>,
     pub logs: Logs,
+    pub mail: Mail,
     pub drains: Drains,
     pub webhooks: Webhooks,
     pub slugs: Slugs,
@@ -185,6 +187,7 @@ impl Owners {
             keys: keys.clone(),
             github: github.clone(),
         });
+        let mail = Mail::new(config.clone(), clock.clone(), reader.clone(), writer.clone());
         let addons = Addons::new(AddonsParts {
             config: config.clone(),
             clock: clock.clone(),
@@ -195,6 +198,7 @@ impl Owners {
             releases: releases.clone(),
             dynos: dynos.clone(),
             logs: logs.clone(),
+            mail: mail.clone(),
             keys: keys.clone(),
             host: host.clone(),
             instance: instance.as_str().into(),
@@ -284,6 +288,7 @@ impl Owners {
             egress,
             engine,
             logs,
+            mail,
             drains,
             slugs,
             plans,
@@ -353,6 +358,7 @@ impl Owners {
                 tracing::error!(%error, "webhooks are not delivered this time");
             }
         });
+        self.repeat(seconds(15), self.mail.activator(), &self.mail, |mail| async move { mail.deliver().await });
         self.repeat(seconds(3600), nobody(), &self.accounts, |accounts| async move {
             if let Err(error) = accounts.sweep().await {
                 tracing::error!(%error, "old sessions and links stay for now");

@@ -26,6 +26,7 @@ pub mod git_builds;
 pub mod github_accounts;
 pub mod github_registration;
 mod keyvalue_stores;
+pub mod letters;
 pub mod log_drains;
 pub mod one_offs;
 pub mod one_time_links;

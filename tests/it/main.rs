@@ -16,6 +16,7 @@ mod github;
 mod hints;
 mod host;
 mod jobs;
+mod mail;
 mod plans;
 mod quota;
 mod router;

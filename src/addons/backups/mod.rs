@@ -311,7 +311,9 @@ impl super::Inner {
         tracing::error!(addon = backup.addon_name, backup = backup.name(), %error, "a backup failed");
         if let Some(addon) = self.parts.reader.addon(backup.addon_id).await? {
             let what = if backup.is_dump() { "Backup" } else { "Restore" };
-            self.say(&addon, format!("{what} {} of {} FAILED: {error}", backup.name(), addon.name));
+            let text = format!("{what} {} of {} FAILED: {error}", backup.name(), addon.name);
+            self.write_to_owner(&addon, text.trim_end_matches('.')).await;
+            self.say(&addon, text);
             self.note(&addon, ("backup-failed", &backup.name()), &backup.by_email).await?;
         }
         Ok(())

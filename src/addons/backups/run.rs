@@ -90,7 +90,9 @@ impl Addons {
                     Ok(_) | Err(BackupError::TooMany(_)) => {}
                     Err(error) => {
                         tracing::error!(addon = addon.name, %error, "no backup could be made");
-                        self.inner.say(&addon, format!("The daily backup of {} FAILED: {error}", addon.name));
+                        let text = format!("The daily backup of {} FAILED: {error}", addon.name);
+                        self.inner.write_to_owner(&addon, text.trim_end_matches('.')).await;
+                        self.inner.say(&addon, text);
                     }
                 }
             }

@@ -10,6 +10,7 @@ use siesta::{
 use tokio_postgres::{Client, error::SqlState};
 
 use super::cellar::{Url, with_cellar};
+use crate::support::postbox::Postbox;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -139,8 +140,9 @@ const TABLES: &str = "create table t (id int); create table empty (id int); crea
 
 #[tokio::test]
 async fn over_the_limit_insert_is_refused_after_the_grace_and_nothing_the_owner_does_undoes_it() {
-    with_cellar(&[], async |cellar| {
-        let app = cellar.app("tienda").await;
+    let postbox = Postbox::open().await;
+    with_cellar(&postbox.flags().each_ref().map(String::as_str), async |cellar| {
+        let app = cellar.app_of("tienda", &cellar.person("ana@example.org").await.0).await;
         let addon = cellar.database(&app).await;
         let url = cellar.url(&app).await;
         let count = async || {
@@ -196,6 +198,14 @@ async fn over_the_limit_insert_is_refused_after_the_grace_and_nothing_the_owner_
                 "{text}: {log:#?}"
             );
         }
+        cellar.owners.mail.deliver().await;
+        let subjects = postbox.subjects();
+        assert_eq!(subjects.len(), 5, "{subjects:#?}");
+        for (subject, text) in subjects.iter().zip(["(70%", "(90%", "will be refused from", "is refused until", "is allowed again"]) {
+            assert!(subject.starts_with("[tienda] ") && subject.contains(text), "{text}: {subjects:#?}");
+        }
+        let letter = &postbox.letters()[0];
+        assert!(letter.to.contains("ana@example.org") && letter.text.contains("/apps/tienda/addons/"), "{letter:?}");
     })
     .await;
 }

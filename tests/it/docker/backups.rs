@@ -10,6 +10,7 @@ use siesta::{
 use tokio_postgres::Client;
 
 use super::cellar::{Cellar, with_cellar};
+use crate::support::postbox::Postbox;
 
 /// Everything a dump must hold that a plain list of rows would miss.
 const SHOP: &str = "create extension pgcrypto; create schema otro; create table otro.\"Raro nombre\" (id int);
@@ -55,8 +56,9 @@ pub const ORPHANS: &str = "select (select count(*) from pg_database where datnam
 
 #[tokio::test]
 async fn a_dump_is_proved_and_restored_and_one_that_was_corrupted_turns_red() {
-    with_cellar(&[], async |cellar| {
-        let app = cellar.app("tienda").await;
+    let postbox = Postbox::open().await;
+    with_cellar(&postbox.flags().each_ref().map(String::as_str), async |cellar| {
+        let app = cellar.app_of("tienda", &cellar.person("ana@example.org").await.0).await;
         let addon = cellar.database(&app).await;
         let url = cellar.url(&app).await;
         let me = cellar.session(&url).await.unwrap();
@@ -99,6 +101,12 @@ async fn a_dump_is_proved_and_restored_and_one_that_was_corrupted_turns_red() {
         assert!(
             log.iter().any(|line| line.starts_with("heroku-postgres: ") && line.contains("Backup b001") && line.contains("FAILED")),
             "{log:#?}"
+        );
+        cellar.owners.mail.deliver().await;
+        assert!(
+            matches!(&postbox.subjects()[..], [one] if one.contains("Backup b001") && one.contains("FAILED")),
+            "{:?}",
+            postbox.subjects()
         );
         assert_eq!(one::<i64>(&me, "select count(*) from juegos").await, 3, "the database itself is as it was");
         assert_eq!(one::<i64>(&me, ORPHANS).await, 0);

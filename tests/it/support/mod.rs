@@ -1,6 +1,7 @@
 //! What tests share.
 
 pub mod house;
+pub mod postbox;
 pub mod rendezvous;
 pub mod served;
 pub mod wait;
