@@ -33,6 +33,7 @@ use crate::{
         user::Actor,
     },
     dynos::Dynos,
+    egress::Egress,
     engine::{Engine, EngineError, spec::NetworkFault},
     host::Host,
     logs::Logs,
@@ -133,6 +134,7 @@ pub struct AddonsParts {
     pub logs: Logs,
     pub mail: Mail,
     pub keys: Arc<KeyRing>,
+    pub egress: Egress,
     pub host: Host,
     /// The id under which this server labels what it makes.
     pub instance: Arc<str>,

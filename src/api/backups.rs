@@ -163,7 +163,7 @@ struct Restore {
     backup_url: Option<String>,
 }
 
-/// Restores a dump of this server, of any app on which the account may deploy.
+/// Restores a dump of this server, of any app on which the account may deploy, or one at an address of https.
 async fn restore(
     State(api): State<Api>,
     CurrentUser(user): CurrentUser,
@@ -172,15 +172,18 @@ async fn restore(
 ) -> Result<(StatusCode, Json<Value>), Fault> {
     let addon = within(&api, &user, &named, Role::Owner).await?;
     let url = wanted.backup_url.unwrap_or_default();
-    let Some(id) = url.strip_prefix(ADDRESS).and_then(|id| id.parse::<BackupId>().ok()) else {
-        return Err(Fault::invalid("Only backups made by this server can be restored. `heroku pg:backups` lists them."));
+    let by = Actor { id: user.id, email: user.email };
+    let Some(id) = url.strip_prefix(ADDRESS) else {
+        let order = api.addons.restore_from(&addon, &url, &by).await?;
+        return Ok((StatusCode::CREATED, Json(shape(&order))));
     };
-    let source = api.reader.backup(id).await?.ok_or_else(|| Fault::not_found("backup"))?;
-    let role = api.reader.accessible_app(user.id, &source.app_id.to_string()).await?.map(|(_, role)| role);
+    let missing = || Fault::not_found("backup");
+    let source = api.reader.backup(id.parse::<BackupId>().map_err(|_| missing())?).await?.ok_or_else(missing)?;
+    let role = api.reader.accessible_app(by.id, &source.app_id.to_string()).await?.map(|(_, role)| role);
     if role.is_none_or(|role| role < Role::Deploy) {
-        return Err(Fault::not_found("backup"));
+        return Err(missing());
     }
-    let order = api.addons.restore_backup(&addon, &source, &Actor { id: user.id, email: user.email }).await?;
+    let order = api.addons.restore_backup(&addon, &source, &by).await?;
     Ok((StatusCode::CREATED, Json(shape(&order))))
 }
 

@@ -365,12 +365,13 @@ impl From<BackupError> for Fault {
         let message = error.to_string();
         match error {
             BackupError::NoSuchBackup => Fault { message, ..Fault::not_found("backup") },
-            BackupError::NotGood(_) | BackupError::Schedule(_) => Fault::invalid(message),
+            BackupError::NotGood(_) | BackupError::Schedule(_) | BackupError::Address(_) => Fault::invalid(message),
             BackupError::Unfinished(_) | BackupError::TooMany(_) | BackupError::Cancelled => Fault::conflict(message),
             BackupError::Dump(_)
             | BackupError::Restore(_)
             | BackupError::Corrupt
             | BackupError::Counts { .. }
+            | BackupError::Fetch(_)
             | BackupError::TooSlow(_)
             | BackupError::NoRoom(_) => Fault::unavailable(message),
             BackupError::Addon(error) => error.into(),

@@ -200,6 +200,7 @@ impl Owners {
             logs: logs.clone(),
             mail: mail.clone(),
             keys: keys.clone(),
+            egress: egress.clone(),
             host: host.clone(),
             instance: instance.as_str().into(),
         });

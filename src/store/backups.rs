@@ -19,9 +19,16 @@ pub struct NewBackup<'a> {
     pub kind: BackupKind,
     /// Of a restore: the dump it reads.
     pub source: Option<&'a Backup>,
+    /// Of a restore from elsewhere: the host it is fetched from, and its sealed address.
+    pub address: Option<(&'a str, &'a [u8])>,
     /// Who asks; empty for the schedule.
     pub by_email: &'a str,
     pub now: Timestamp,
+}
+
+/// The place the address of a restore is sealed for: it opens nowhere else.
+pub fn address_place(id: BackupId) -> String {
+    format!("backups|{id}|url")
 }
 
 /// What a finished dump is.
@@ -145,6 +152,12 @@ impl Reader {
         Ok(row.fetch_one(&self.pool).await?.some)
     }
 
+    /// Where a restore fetches its dump, sealed; None where it reads one of ours, and at its end.
+    pub async fn backup_address(&self, id: BackupId) -> Result<Option<Vec<u8>>, StoreError> {
+        let row = sqlx::query!("select sealed_url from backups where id = ?", id).fetch_optional(&self.pool).await?;
+        Ok(row.and_then(|row| row.sealed_url))
+    }
+
     /// What a dump is; None before its end.
     pub async fn dump_facts(&self, id: BackupId) -> Result<Option<DumpFacts>, StoreError> {
         let row = sqlx::query!("select byte_count, sha256, table_counts from backups where id = ?", id).fetch_optional(&self.pool).await?;
@@ -158,11 +171,13 @@ impl Reader {
 impl Writer {
     /// A new one that waits, with the next number of its app. False when `most` of the database wait already.
     pub async fn add_backup(&self, new: &NewBackup<'_>, most: u32) -> Result<bool, StoreError> {
-        let NewBackup { id, addon, kind, source, by_email, now } = new;
-        let (source_id, source_name) = (source.map(|source| source.id), source.map(Backup::name));
+        let NewBackup { id, addon, kind, source, address, by_email, now } = new;
+        let source_name = source.map(Backup::name).or_else(|| address.map(|(host, _)| host.to_owned()));
+        let (source_id, sealed_url) = (source.map(|source| source.id), address.map(|(_, sealed)| sealed));
         let done = sqlx::query!(
-            "insert into backups (id, app_id, addon_id, addon_name, number, kind, state, source_id, source_name, by_email, created_at)
-             select ?, ?, ?, ?, (select coalesce(max(number), 0) + 1 from backups where app_id = ?), ?, 'pending', ?, ?, ?, ?
+            "insert into backups (id, app_id, addon_id, addon_name, number, kind, state, source_id, source_name, by_email, created_at,
+                                  sealed_url)
+             select ?, ?, ?, ?, (select coalesce(max(number), 0) + 1 from backups where app_id = ?), ?, 'pending', ?, ?, ?, ?, ?
              where (select count(*) from backups where addon_id = ? and state in ('pending', 'running')) < ?",
             id,
             addon.app_id,
@@ -174,6 +189,7 @@ impl Writer {
             source_name,
             by_email,
             now,
+            sealed_url,
             addon.id,
             most
         );
@@ -226,7 +242,7 @@ impl Writer {
     pub async fn complete_backup(&self, id: BackupId, rows: u64, now: Timestamp) -> Result<(), StoreError> {
         let rows = rows.cast_signed();
         sqlx::query!(
-            "update backups set state = 'completed', row_count = ?, verified_at = ?, error = null,
+            "update backups set state = 'completed', row_count = ?, verified_at = ?, error = null, sealed_url = null,
                     finished_at = coalesce(finished_at, ?) where id = ?",
             rows,
             now,
@@ -241,7 +257,8 @@ impl Writer {
     /// It ends, and why; a dump that was good is not any longer.
     pub async fn end_backup(&self, id: BackupId, state: BackupState, error: &str, now: Timestamp) -> Result<(), StoreError> {
         sqlx::query!(
-            "update backups set state = ?, error = ?, verified_at = null, finished_at = coalesce(finished_at, ?) where id = ?",
+            "update backups set state = ?, error = ?, verified_at = null, sealed_url = null, finished_at = coalesce(finished_at, ?)
+             where id = ?",
             state,
             error,
             now,
@@ -268,7 +285,11 @@ impl Writer {
 
     /// Ends one that waits. False when it does not wait any more.
     pub async fn cancel_waiting_backup(&self, id: BackupId, now: Timestamp) -> Result<bool, StoreError> {
-        let done = sqlx::query!("update backups set state = 'cancelled', finished_at = ? where id = ? and state = 'pending'", now, id);
+        let done = sqlx::query!(
+            "update backups set state = 'cancelled', sealed_url = null, finished_at = ? where id = ? and state = 'pending'",
+            now,
+            id
+        );
         Ok(done.execute(self.pool()).await?.rows_affected() > 0)
     }
 

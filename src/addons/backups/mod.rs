@@ -4,6 +4,7 @@
 //! A row is the order. `back_up` works them off one at a time and may be cut off anywhere: what waits
 //! or was cut off is begun anew, and what a half one left in the server is dropped first.
 
+mod fetch;
 mod measured;
 mod run;
 
@@ -26,7 +27,10 @@ use crate::{
     },
     engine::EngineError,
     scheduler::Activator,
-    store::{StoreError, backups::NewBackup},
+    store::{
+        StoreError,
+        backups::{NewBackup, address_place},
+    },
 };
 
 /// Orders of one database that may wait at once.
@@ -53,6 +57,11 @@ pub enum BackupError {
     Corrupt,
     #[error("The restored database has other rows than the dump: {table} has {found} instead of {expected}.")]
     Counts { table: String, found: String, expected: String },
+    /// That address may not be asked, and why.
+    #[error("{0}")]
+    Address(String),
+    #[error("The dump could not be fetched: {0}.")]
+    Fetch(String),
     #[error("It was cancelled.")]
     Cancelled,
     #[error("It took longer than {0} minutes.")]
@@ -98,7 +107,10 @@ impl From<tokio_postgres::Error> for BackupError {
 impl BackupError {
     /// Another try may work: nothing is wrong with the dump itself.
     fn may_pass(&self) -> bool {
-        !matches!(self, BackupError::Corrupt | BackupError::Counts { .. } | BackupError::Cancelled | BackupError::TooSlow(_))
+        !matches!(
+            self,
+            BackupError::Corrupt | BackupError::Counts { .. } | BackupError::Cancelled | BackupError::TooSlow(_) | BackupError::Address(_)
+        )
     }
 }
 
@@ -120,6 +132,16 @@ impl Backups {
     }
 }
 
+/// What an order reads.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    /// The database.
+    Itself,
+    Dump(&'a Backup),
+    /// An address of the user's.
+    Elsewhere(&'a reqwest::Url),
+}
+
 /// The file of a dump.
 fn file(parts: &AddonsParts, id: BackupId) -> PathBuf {
     parts.config.options.data_dir.join(FOLDER).join(format!("{id}.dump"))
@@ -138,7 +160,7 @@ impl Addons {
     pub async fn capture(&self, addon: &Addon, by: Option<&Actor>) -> Result<Backup, BackupError> {
         self.inner.parts.host.has_disk()?;
         let kind = if by.is_some() { BackupKind::Manual } else { BackupKind::Scheduled };
-        self.order(addon, kind, None, by).await
+        self.order(addon, kind, Source::Itself, by).await
     }
 
     /// Orders that a dump takes the place of a database. What was written since then is gone.
@@ -150,20 +172,35 @@ impl Addons {
             return Err(BackupError::NotGood(source.name()));
         }
         self.inner.parts.host.has_disk()?;
-        self.order(addon, BackupKind::Restore, Some(source), Some(by)).await
+        self.order(addon, BackupKind::Restore, Source::Dump(source), Some(by)).await
     }
 
-    async fn order(&self, addon: &Addon, kind: BackupKind, source: Option<&Backup>, by: Option<&Actor>) -> Result<Backup, BackupError> {
+    /// The same with a dump in PostgreSQL's custom format that lies at an address of https.
+    ///
+    /// # Errors
+    /// When the address may not be asked, or too many orders wait.
+    pub async fn restore_from(&self, addon: &Addon, url: &str, by: &Actor) -> Result<Backup, BackupError> {
+        let url = fetch::checked(&self.inner.parts.egress, url)?;
+        self.inner.parts.host.has_disk()?;
+        self.order(addon, BackupKind::Restore, Source::Elsewhere(&url), Some(by)).await
+    }
+
+    async fn order(&self, addon: &Addon, kind: BackupKind, from: Source<'_>, by: Option<&Actor>) -> Result<Backup, BackupError> {
         super::must_be_database(addon)?;
         let parts = &self.inner.parts;
         let by_email = by.map_or("", |by| by.email.as_str());
-        let new = NewBackup { id: BackupId::new(), addon, kind, source, by_email, now: parts.clock.now() };
+        let id = BackupId::new();
+        let source = if let Source::Dump(dump) = from { Some(dump) } else { None };
+        let sealed = if let Source::Elsewhere(url) = from { Some(parts.keys.seal(&address_place(id), &url.as_str().into())) } else { None };
+        let address =
+            if let (Source::Elsewhere(url), Some(sealed)) = (from, &sealed) { url.host_str().zip(Some(&sealed[..])) } else { None };
+        let new = NewBackup { id, addon, kind, source, address, by_email, now: parts.clock.now() };
         if !parts.writer.add_backup(&new, WAITING).await? {
             return Err(BackupError::TooMany(addon.name.clone()));
         }
         if kind != BackupKind::Scheduled {
             let did = if kind == BackupKind::Manual { "capture" } else { "restore" };
-            let name = source.map_or_else(String::new, Backup::name);
+            let name = source.map(Backup::name).or_else(|| address.map(|(host, _)| host.to_owned())).unwrap_or_default();
             self.inner.note(addon, (did, &name), by_email).await?;
         }
         self.inner.backups.activator.activate();

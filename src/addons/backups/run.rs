@@ -12,7 +12,7 @@ use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    BackupError, FOLDER, file,
+    BackupError, FOLDER, fetch, file,
     measured::{Count, Measured},
 };
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
         backup::{self, Backup, BackupKind, BackupSchedule},
     },
     fail_point,
-    store::backups::DumpFacts,
+    store::backups::{DumpFacts, address_place},
 };
 
 /// One order takes no longer than this.
@@ -119,6 +119,10 @@ impl Inner {
             () = token.cancelled() => Err(BackupError::Cancelled),
         };
         *self.backups.current() = None;
+        if order.kind == BackupKind::Restore && order.source_id.is_none() {
+            // What was fetched is no backup of ours: another try fetches it again.
+            let _ = tokio::fs::remove_file(file(&self.parts, order.id)).await;
+        }
         // What cannot be tidied up now stays a running one, and is tidied up before anything else.
         self.tidy_up().await?;
         match outcome {
@@ -163,13 +167,13 @@ impl Inner {
         &self,
         backup: BackupId,
         count: &Count,
-        work: impl Future<Output = Result<T, AddonError>>,
+        work: impl Future<Output = Result<T, impl Into<BackupError>>>,
     ) -> Result<T, BackupError> {
         let mut work = std::pin::pin!(work);
         let mut pace = tokio::time::interval_at(tokio::time::Instant::now() + NOTE, NOTE);
         loop {
             tokio::select! {
-                done = &mut work => return Ok(done?),
+                done = &mut work => return done.map_err(Into::into),
                 _ = pace.tick() => {
                     self.parts.host.has_disk()?;
                     self.parts.writer.set_backup_progress(backup, count.load(Ordering::Relaxed), None).await?;
@@ -225,19 +229,19 @@ impl Inner {
         self.postgres.ensure_up().await?;
         let (role, _) = self.place(order).await?;
         let admin = self.postgres.admin("postgres").await?;
-        self.fill_scratch(&admin, (order, &file(&self.parts, order.id)), &role, facts).await?;
+        self.fill_scratch(&admin, (order, &file(&self.parts, order.id)), &role, Some(facts)).await?;
         fail_point::reached("backup.proved");
         Ok(facts.rows())
     }
 
-    /// A scratch database filled with a dump, with every row in its place.
+    /// A scratch database filled with a dump, with every row in its place where they are known; and how many.
     async fn fill_scratch(
         &self,
         admin: &Client,
         (order, dump): (&Backup, &Path),
         role: &str,
-        facts: &DumpFacts,
-    ) -> Result<String, BackupError> {
+        facts: Option<&DumpFacts>,
+    ) -> Result<(String, u64), BackupError> {
         let scratch = internal_name(sql::scratch::DATABASE);
         let names = Names { role, database: &scratch };
         sql::scratch::make(admin, names, WATCHER, &order.id.to_string()).await?;
@@ -246,33 +250,51 @@ impl Inner {
         let count = Count::default();
         let mut from = Measured::new(tokio::fs::File::open(dump).await?, &count);
         self.noting(order.id, &count, self.load_from(names, &mut from)).await?;
-        if from.finish().2 != facts.sha256 {
+        if facts.is_some_and(|facts| facts.sha256 != from.finish().2) {
             return Err(BackupError::Corrupt);
         }
         let found = sql::counts(&self.postgres.watcher(&scratch).await?).await?;
-        compare(&facts.counts, &found)?;
-        Ok(scratch)
+        if let Some(facts) = facts {
+            compare(&facts.counts, &found)?;
+        }
+        Ok((scratch, found.values().sum()))
     }
 
     /// Puts a dump in the place of a database. Before the swap nothing of it has changed. The rows it has then.
     async fn restore_over(&self, order: &Backup) -> Result<u64, BackupError> {
         self.postgres.ensure_up().await?;
         let addon = self.parts.reader.addon(order.addon_id).await?.ok_or(AddonError::NoSuchAddon)?;
-        let source = order.source_id.ok_or(BackupError::NoSuchBackup)?;
-        let facts = self.parts.reader.dump_facts(source).await?.ok_or(BackupError::NoSuchBackup)?;
+        let facts = match order.source_id {
+            Some(source) => Some(self.parts.reader.dump_facts(source).await?.ok_or(BackupError::NoSuchBackup)?),
+            None => None,
+        };
         let admin = self.postgres.admin("postgres").await?;
+        let mut rows = facts.as_ref().map(DumpFacts::rows);
         // Cut off after the swap: rows written since then stay.
         if sql::scratch::mark(&admin, &addon.database).await?.as_deref() != Some(&order.id.to_string()) {
-            let dump = file(&self.parts, source);
-            let scratch = self.fill_scratch(&admin, (order, &dump), &addon.role, &facts).await?;
+            let dump = file(&self.parts, order.source_id.unwrap_or(order.id));
+            if order.source_id.is_none() {
+                self.fetch(order, &addon, &dump).await?;
+            }
+            let (scratch, found) = self.fill_scratch(&admin, (order, &dump), &addon.role, facts.as_ref()).await?;
+            rows = Some(found);
             let _working = self.working.lock().await;
             fail_point::reached("restore.filled");
             sql::scratch::swap(&admin, &addon.database, &scratch, &internal_name(sql::scratch::REPLACED)).await?;
             fail_point::reached("restore.swapped");
         }
         let addon = self.parts.reader.addon(order.addon_id).await?.ok_or(AddonError::NoSuchAddon)?;
-        self.count(&addon).await?;
-        Ok(facts.rows())
+        let figures = self.count(&addon).await?;
+        Ok(rows.unwrap_or(figures.rows))
+    }
+
+    /// Fetches the dump of an order from the address that was given.
+    async fn fetch(&self, order: &Backup, addon: &Addon, dump: &Path) -> Result<(), BackupError> {
+        let sealed = self.parts.reader.backup_address(order.id).await?.ok_or(BackupError::NoSuchBackup)?;
+        let url = self.parts.keys.open(&address_place(order.id), &sealed).map_err(|_| AddonError::Sealed)?;
+        let count = Count::default();
+        let mut to = Measured::new(private_file(dump).await?, &count);
+        self.noting(order.id, &count, fetch::fetch(&self.parts.egress, &url, addon.plan().bytes, &mut to)).await
     }
 
     /// The proof of a dump once more.

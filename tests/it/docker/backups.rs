@@ -7,6 +7,10 @@ use siesta::{
     addons::{Addon, BackupError},
     domain::backup::{Backup, BackupState},
 };
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpListener,
+};
 use tokio_postgres::Client;
 
 use super::cellar::{Cellar, with_cellar};
@@ -205,6 +209,83 @@ async fn postgres_killed_in_the_middle_of_a_dump_or_restore_costs_no_row_and_lea
         let me = cellar.session(&url).await.unwrap();
         assert_eq!(one::<i64>(&me, "select count(*) from t").await, 500);
         assert_eq!(one::<i64>(&me, ORPHANS).await, 0);
+    })
+    .await;
+}
+
+/// Answers GET by the path: a good dump, a redirect to it, a page, and one that says it is large.
+#[expect(clippy::disallowed_methods, reason = "visitors are served by tasks of the test's own")]
+async fn shelf(listener: TcpListener, dump: Vec<u8>) {
+    let dump = std::sync::Arc::new(dump);
+    while let Ok((stream, _)) = listener.accept().await {
+        let dump = dump.clone();
+        tokio::spawn(async move {
+            let mut stream = BufReader::new(stream);
+            let (mut first, mut line) = (String::new(), String::new());
+            let _ = stream.read_line(&mut first).await;
+            while stream.read_line(&mut line).await.is_ok_and(|read| read > 2) {
+                line.clear();
+            }
+            let (head, body): (String, &[u8]) = match first.split(' ').nth(1) {
+                Some("/good?key=secreto") => (format!("200 OK\r\ncontent-length: {}", dump.len()), &dump),
+                Some("/moved") => ("302 Found\r\nlocation: /good?key=secreto\r\ncontent-length: 0".to_owned(), b""),
+                Some("/large") => ("200 OK\r\ncontent-length: 90000000000".to_owned(), b"PGDMP"),
+                _ => ("200 OK\r\ncontent-length: 6".to_owned(), b"<html>"),
+            };
+            let _ = stream.write_all(format!("HTTP/1.1 {head}\r\nconnection: close\r\n\r\n").as_bytes()).await;
+            let _ = stream.write_all(body).await;
+            let _ = stream.shutdown().await;
+        });
+    }
+}
+
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "a server of the test's own")]
+async fn a_dump_at_an_address_is_restored_and_no_internal_address_is_asked_for_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let place = listener.local_addr().unwrap();
+    with_cellar(&["--egress-allow", &place.to_string()], async |cellar| {
+        let app = cellar.app("tienda").await;
+        let addon = cellar.database(&app).await;
+        let (url, addons) = (cellar.url(&app).await, &cellar.owners.addons);
+        let me = cellar.session(&url).await.unwrap();
+        me.batch_execute("create table t as select generate_series(1, 300) as id").await.unwrap();
+        let mut dump = Vec::new();
+        addons.dump((&addon.role, &addon.database), &mut dump).await.unwrap();
+        tokio::spawn(shelf(listener, dump));
+        me.batch_execute("delete from t where id > 7; create table otra (id int)").await.unwrap();
+
+        for inside in
+            ["https://127.0.0.1/x", "https://169.254.169.254/latest", "http://example.org/x.dump", "file:///etc/passwd", "", "b001"]
+        {
+            let refused = addons.restore_from(&addon, inside, &cellar.by).await;
+            assert!(matches!(refused, Err(BackupError::Address(_))), "{inside}: {refused:?}");
+        }
+        for (path, why) in [("moved", "302"), ("large", "larger than"), ("page", "no dump in PostgreSQL's custom format")] {
+            let order = addons.restore_from(&addon, &format!("http://{place}/{path}"), &cellar.by).await.expect("an order");
+            let ended = async {
+                loop {
+                    let now = worked_off(cellar, &order).await;
+                    if now.finished_at.is_some() {
+                        break now;
+                    }
+                }
+            };
+            let ended = tokio::time::timeout(Duration::from_secs(120), ended).await.expect("an end");
+            assert_eq!(ended.state, BackupState::Failed, "{path}");
+            assert!(ended.error.as_ref().is_some_and(|error| error.contains(why)), "{path}: {:?}", ended.error);
+            assert_eq!(one::<i64>(&me, "select count(*) from t").await, 7, "the database is as it was");
+        }
+        let order = addons.restore_from(&addon, &format!("http://{place}/good?key=secreto"), &cellar.by).await.expect("an order");
+        assert_eq!(order.source_name.as_deref(), Some("127.0.0.1"), "of the address only the host is shown");
+        let done = worked_off(cellar, &order).await;
+        assert_eq!((done.state, &done.error, done.rows), (BackupState::Completed, &None, Some(300)));
+        let me = cellar.session(&url).await.expect("the same address");
+        assert_eq!(one::<i64>(&me, "select count(*) from t").await, 300);
+        assert_eq!(one::<i64>(&me, "select count(*) from pg_tables where tablename = 'otra'").await, 0);
+        assert_eq!(one::<i64>(&me, ORPHANS).await, 0);
+        assert_eq!(std::fs::read_dir(cellar.data.path().join("dumps")).unwrap().count(), 0, "what was fetched is gone");
+        assert_eq!(cellar.owners.reader.backup_address(order.id).await.unwrap(), None, "and its address");
     })
     .await;
 }
