@@ -5,6 +5,7 @@ addons-empty = No add-ons yet. Add a database: its address appears as DATABASE_U
 attached-as = Attached as
 rows = Rows
 rows-of = { $rows } / { $limit }
+rows-filling = More than 70 % of the rows of the plan are in use.
 rows-near = Nearly all rows of the plan are in use. Delete what is not needed.
 rows-over = There are more rows than the plan allows. In { $time } INSERT will be refused; reading, UPDATE and DELETE go on. Delete rows to stay within the limit.
 rows-locked = There are more rows than the plan allows: INSERT is refused. Delete rows or drop tables; a minute after that INSERT works again by itself.

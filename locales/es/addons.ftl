@@ -5,6 +5,7 @@ addons-empty = Aún no hay add-ons. Añade una base de datos: su dirección apar
 attached-as = Conectado como
 rows = Filas
 rows-of = { $rows } / { $limit }
+rows-filling = Más del 70 % de las filas del plan están en uso.
 rows-near = Casi todas las filas del plan están en uso. Borra lo que no haga falta.
 rows-over = Hay más filas de las que permite el plan. Dentro de { $time } se rechazará INSERT; leer, UPDATE y DELETE seguirán. Borra filas para volver al límite.
 rows-locked = Hay más filas de las que permite el plan: INSERT está rechazado. Borra filas o tablas; un minuto después INSERT vuelve a funcionar solo.

@@ -199,6 +199,7 @@ impl Meter {
             (Some(_), _) => Some(cx.t("rows-locked")),
             (None, Some(left)) => Some(cx.t1("rows-over", "time", lang::rough(left))),
             (None, None) if account.warned >= 90 => Some(cx.t("rows-near")),
+            (None, None) if account.warned >= 70 => Some(cx.t("rows-filling")),
             (None, None) => None,
         };
         Meter {

@@ -18,6 +18,7 @@ mod isolation;
 mod kill;
 mod kills;
 mod nap;
+mod rows;
 mod run;
 mod shop;
 mod states;
