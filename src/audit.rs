@@ -11,6 +11,9 @@ use crate::{
 /// Characters of a subject that are kept.
 const SUBJECT_CHARACTERS: usize = 100;
 
+/// The action of a backup of everything that was handed out whole.
+pub const BACKUP: &str = "backup everything";
+
 /// The owner. Cheap to clone.
 #[derive(Clone)]
 pub struct Audit {

@@ -84,7 +84,6 @@ runtime = Language
 slug-size = Slug size
 last-release = Last release
 made-on = Made on
-owner = Owner
 
 process = Process
 command = Command

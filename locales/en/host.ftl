@@ -190,3 +190,13 @@ audit-what = What
 audit-on = On
 audit-from = From
 audit-operator = operator
+
+# Backups on the page of the host.
+host-backup-newest = the newest of each database
+host-backup-of = Database
+host-backup-none = None yet
+host-backup-good = The last good one is { $name }, { $time }.
+host-backup-no-good = There is no good one.
+host-backup-no-databases = There are no databases yet.
+host-backup-whole = The whole server was last backed up
+host-backup-whole-never = The whole server was never backed up with

@@ -11,10 +11,10 @@ metrics-in-table = Los números están en la tabla de abajo.
 metrics-nothing = Aquí no se contó nada
 metrics-empty = Aún no hay números
 metrics-empty-text = Aparecen tras la primera petición y se guardan siete días.
-crashes = Caídas
 chart-requests = Peticiones
+crashes = Caídas
 chart-times = Tiempo de respuesta
-chart-memory = Memoria del dyno mayor
+chart-memory = Memoria del dyno que más usa
 chart-cpu = CPU, de un núcleo
 chart-limit = un dyno tiene { $limit }
 memory = Memoria
@@ -39,9 +39,9 @@ why-off-text = Ningún tipo de proceso tiene un dyno. Sube una cantidad en Dynos
 why-off-by = { $who } puso sus tipos de proceso a 0. Sube una cantidad en Dynos.
 why-not-deployed = ¿Por qué no está desplegada?
 why-no-code = Todavía no se le ha enviado código.
-why-build-failed = Falló la compilación de { $label }. { $error }
-why-build-cancelled = Se canceló la compilación de { $label }.
-why-build-queued = La compilación de { $label } espera su turno.
+why-build-failed = Falló la construcción de { $label }. { $error }
+why-build-cancelled = Se canceló la construcción de { $label }.
+why-build-queued = La construcción de { $label } espera su turno.
 
 env-label = Varias a la vez, de un fichero .env
 env-hint = Líneas como CLAVE=valor. Lo que cambiaría se muestra antes de guardarlo.

@@ -1,6 +1,6 @@
-# The bin and the pages of the host.
+# La papelera y las páginas del servidor.
 
-# The bin.
+# La papelera.
 bin = Papelera
 bin-lead = Las aplicaciones destruidas se quedan aquí siete días. Solo tú las ves.
 bin-empty = La papelera está vacía
@@ -25,7 +25,7 @@ apps-binned = { $n ->
 }
 did-restore = Recuperada de la papelera
 
-# The host.
+# El servidor.
 host = Servidor
 host-accounts = Cuentas
 host-plans = Planes
@@ -35,7 +35,7 @@ host-room = { $n ->
     [one] Cabe un dyno más, aproximadamente.
    *[other] Caben unos { $n } dynos más.
 }
-host-full = Este servidor no tiene sitio para una aplicación despierta más
+host-full = Este servidor no tiene sitio para otra aplicación despierta
 host-unreadable = No se pueden leer los datos de la máquina.
 host-promised = Memoria prometida
 host-promised-text = A los dynos en marcha. La mayoría usa una pequeña parte.
@@ -57,7 +57,7 @@ disk-logs = Líneas de registro
 disk-logs-note = Las líneas viejas se van solas.
 disk-code = Código y bibliotecas
 disk-code-note = De las últimas cinco releases de cada aplicación; las anteriores se van con el siguiente despliegue.
-disk-builds = Builds
+disk-builds = Construcciones
 disk-builds-note = Su salida; los archivos subidos se van tras una hora.
 disk-git = Repositorios git
 disk-git-note = De aplicaciones a las que se hace push; se van con su aplicación.
@@ -78,14 +78,14 @@ host-binned = { $n ->
    *[other] { $n } aplicaciones en la papelera se eliminan cuando pasen sus siete días.
 }
 host-clean = Limpiar
-host-clean-text = Las imágenes se rehacen a partir de ficheros cuando una aplicación despierta, que tarda una vez unos segundos más.
+host-clean-text = Las imágenes se rehacen a partir de ficheros cuando una aplicación despierta; esa vez tarda unos segundos más.
 flash-cleaned = Imágenes y ficheros eliminados: { $value }
-host-queue = Cola de builds
+host-queue = Cola de construcciones
 host-slots = { $n ->
     [one] una a la vez
    *[other] { $n } a la vez
 }
-host-queue-empty = Ninguna build espera ni está en marcha.
+host-queue-empty = Ninguna construcción espera ni está en marcha.
 host-engine = Motor de contenedores
 host-answers = Responde
 host-silent = No responde
@@ -104,22 +104,22 @@ limit-app-memory = Memoria para todos los dynos
 limit-by-machine = según la máquina
 limit-reserve = Memoria que queda libre
 limit-disk = Disco que queda libre
-limit-slots = Builds a la vez
+limit-slots = Construcciones a la vez
 limit-postgres = Memoria del servidor de bases de datos
 limit-dyno-disk = Disco de un dyno
 limit-upload = Tamaño de una subida
 limit-waiting = Peticiones de una aplicación en espera
 limit-api = Llamadas a la API de una cuenta por hora
-limit-one-offs = Dynos one-off de una cuenta / en total
+limit-one-offs = Dynos puntuales de una cuenta / en total
 
-# Accounts and plans.
+# Cuentas y planes.
 plan = Plan
 host-since = Desde
 host-actions = Acciones
 host-admin = Administrador
 host-suspended = Suspendida
 host-plan-of = Plan de { $email }
-host-reset = Enlace de contraseña
+host-reset = Enlace para la contraseña
 host-reset-of = Crear un enlace para que { $email } ponga una contraseña nueva
 host-reset-once = Un enlace para { $email }
 host-reset-once-text = Sirve para poner una contraseña nueva, vale una hora y se muestra solo esta vez.
@@ -146,13 +146,13 @@ flash-plan-deleted = El plan { $value } se ha borrado.
 plan-at-once = Cuenta enseguida para las aplicaciones en marcha.
 plan-sleep = Sin visitas
 plan-sleep-stop = se paran sus dynos
-plan-sleep-nap = cabecea y sigue en marcha
+plan-sleep-nap = echa una siesta sin dejar de estar en marcha
 plan-sleep-never = sigue despierta
 plan-memory = Memoria de un dyno, MB
 plan-dynos = Dynos de un tipo de proceso
 plan-types = Tipos de proceso a la vez
 plan-idle = Duerme tras, minutos
-plan-nap = Cabecea tras, segundos
+plan-nap = Siesta tras, segundos
 plan-nap-hint = 0: nunca.
 plan-awake = Tiempo despierta, horas
 plan-awake-hint = De una cuota diaria.
@@ -163,8 +163,8 @@ plan-pool = Bolsa mensual, horas
 plan-pool-hint = De una cuota mensual.
 plan-rows = Filas de una base de datos
 plan-apps = Aplicaciones de una cuenta
-plan-build = Tiempo de una build, minutos
-plan-build-memory = Memoria de una build, MB
+plan-build = Tiempo de una construcción, minutos
+plan-build-memory = Memoria de una construcción, MB
 plan-no-number = Escribe un número.
 plan-delete = Borrar plan
 plan-delete-text = Solo se puede borrar un plan que nadie tiene.
@@ -178,11 +178,11 @@ plan-range = { $what }: entre { $least } y { $most }.
 plan-short-rest = El descanso debe ser al menos la ventana menos el tiempo despierta: con menos, las horas viejas aún contarían al acabar.
 plan-awake-over = El tiempo despierta no puede ser mayor que su ventana. Para un plan sin cuota elige «Sin cuota».
 
-# A fault of ours.
+# Un fallo nuestro.
 request-id = Petición
 try-again = Reintentar
 
-# The audit log.
+# El registro de cambios.
 audit-text = Quién cambió qué. Se guardan los diez mil más recientes.
 audit-filter = Una persona, una aplicación o una acción
 audit-empty = Todavía no se ha cambiado nada, o nada coincide.
@@ -190,3 +190,13 @@ audit-what = Qué
 audit-on = Sobre
 audit-from = Desde
 audit-operator = operador
+
+# Las copias en la página del servidor.
+host-backup-newest = la última de cada base de datos
+host-backup-of = Base de datos
+host-backup-none = Ninguna aún
+host-backup-good = La última buena es { $name }, { $time }.
+host-backup-no-good = No hay ninguna buena.
+host-backup-no-databases = Aún no hay bases de datos.
+host-backup-whole = La última copia del servidor entero se hizo
+host-backup-whole-never = Nunca se ha hecho una copia del servidor entero con

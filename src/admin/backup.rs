@@ -26,7 +26,10 @@ use super::{
     AdminClient, AdminError, Said,
     door::{Door, refuse},
 };
-use crate::backup::{self, Manifest, Piece, Wanted};
+use crate::{
+    audit,
+    backup::{self, Manifest, Piece, Wanted},
+};
 
 /// What a frame holds.
 const BYTES: u8 = 0;
@@ -47,14 +50,17 @@ pub struct BackupRequest {
 pub(super) async fn make(State(door): State<Door>, Json(request): Json<BackupRequest>) -> Result<Response, (StatusCode, Json<Said>)> {
     let wanted = Wanted { logs: request.logs, passphrase: request.passphrase.map(SecretString::from) };
     let pieces = door.backup.begin(wanted).map_err(refuse)?;
-    let frames = stream::unfold(pieces, |mut pieces| async move {
+    let frames = stream::unfold((pieces, door), |(mut pieces, door)| async move {
         let frame = match pieces.recv().await? {
             Piece::Bytes(bytes) => frame(BYTES, &bytes),
             Piece::Progress(text) => frame(PROGRESS, text.as_bytes()),
-            Piece::End(Ok(())) => frame(DONE, &[]),
+            Piece::End(Ok(())) => {
+                door.note(audit::BACKUP, "").await;
+                frame(DONE, &[])
+            }
             Piece::End(Err(error)) => frame(FAILED, error.to_string().as_bytes()),
         };
-        Some((Ok::<_, std::convert::Infallible>(frame), pieces))
+        Some((Ok::<_, std::convert::Infallible>(frame), (pieces, door)))
     });
     Ok(Body::from_stream(frames).into_response())
 }

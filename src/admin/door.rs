@@ -154,7 +154,7 @@ async fn status(State(door): State<Door>) -> Result<Json<Status>, (StatusCode, J
 
 impl Door {
     /// Writes down what the operator did.
-    async fn note(&self, action: &str, subject: &str) {
+    pub(super) async fn note(&self, action: &str, subject: &str) {
         self.audit.note(Change { via: "server", action: action.to_owned(), subject: subject.to_owned(), ..Change::default() }).await;
     }
 }

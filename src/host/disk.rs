@@ -20,7 +20,7 @@ const KINDS: [(Kind, &[&str]); 8] = [
     (Kind::Code, &["files"]),
     (Kind::Builds, &["builds", "uploads"]),
     (Kind::Git, &["git"]),
-    (Kind::Databases, &["postgres", "valkey", "redis"]),
+    (Kind::Databases, &["postgres", "keyvalue"]),
     (Kind::Backups, &["backups", "dumps"]),
     (Kind::Stack, &["stack"]),
 ];

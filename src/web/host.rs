@@ -2,6 +2,7 @@
 
 mod accounts;
 mod audit;
+mod backups;
 mod plans;
 
 use std::time::Duration;
@@ -17,6 +18,7 @@ use http::{StatusCode, request::Parts};
 
 use crate::{
     accounts::User,
+    apps::App,
     builder::Waste,
     domain::{BuildStatus, Plan, Timestamp},
     dynos::AppPhase,
@@ -28,9 +30,10 @@ use crate::{
         Page, Web,
         cx::Cx,
         lang, page, repository, see_other,
-        state::{self, Pill},
+        state::{self, Awake, Pill},
     },
 };
+use backups::Backups;
 
 /// Apps shown, those that use most.
 const BUSIEST: usize = 10;
@@ -114,6 +117,7 @@ struct HostPage {
     running: usize,
     apps: usize,
     deliveries: Vec<DeliveryRow>,
+    backups: Backups,
     limits: Vec<Limit>,
     facts: Vec<(String, String)>,
 }
@@ -157,13 +161,13 @@ struct QueueRow {
 }
 
 struct Busy {
-    name: String,
-    owner: String,
+    app: App,
     state: Pill,
     awake: bool,
     memory: i64,
     used: Duration,
     requests: u64,
+    strip: Option<Awake>,
 }
 
 impl Busy {
@@ -195,7 +199,8 @@ async fn overview(State(web): State<Web>, cx: Cx, _: Admin) -> Page {
     let running = busiest.iter().filter(|app| app.awake).count();
     let capacity = web.host.capacity(web.plans.named(Plan::FREE)?.memory_bytes);
     let (promised, used) = shares(&cx, capacity.as_ref(), memory);
-    let waste = web.builder.waste().await.inspect_err(|error| tracing::warn!(%error, "what could be removed is not known")).ok();
+    let (waste, engine, disk) = tokio::join!(web.builder.waste(), engine(&web), disk(&web, &cx));
+    let waste = waste.inspect_err(|error| tracing::warn!(%error, "what could be removed is not known")).ok();
     let host = HostPage {
         room: capacity.as_ref().map_or_else(|| cx.t("host-unreadable"), |found| room(&cx, found)),
         disk_free: capacity.as_ref().map(|found| megabytes(found.disk_free_mb)).unwrap_or_default(),
@@ -203,8 +208,8 @@ async fn overview(State(web): State<Web>, cx: Cx, _: Admin) -> Page {
         capacity,
         promised,
         used,
-        engine: engine(&web).await,
-        disk: disk(&web, &cx).await,
+        engine,
+        disk,
         waste_bytes: lang::bytes(waste.map_or(0, |waste| waste.bytes)),
         waste,
         binned: web.reader.binned_apps().await?.len(),
@@ -214,6 +219,7 @@ async fn overview(State(web): State<Web>, cx: Cx, _: Admin) -> Page {
         apps: busiest.len(),
         busiest: busiest.into_iter().take(BUSIEST).collect(),
         deliveries: deliveries(&web, &cx).await?,
+        backups: Backups::load(&web, &cx).await?,
         limits: limits(&web, &cx),
         facts: facts(&web, &cx),
         tabs: tabs(&cx, Tab::Overview),
@@ -278,27 +284,32 @@ async fn queue(web: &Web, cx: &Cx) -> Result<Vec<QueueRow>, Fault> {
 
 /// All apps, those that use most memory first, then those that were awake longest.
 async fn busy(web: &Web, cx: &Cx) -> Result<Vec<Busy>, Fault> {
-    let mut all = Vec::new();
-    for app in web.reader.apps().await? {
+    let row = |app: App| {
         let status = state::status(web, app.id);
         let memory: u64 = web.history.newest(app.id).iter().map(|(_, point)| point.used_bytes()).sum();
-        let awake = status.as_ref().is_some_and(|status| matches!(status.phase, AppPhase::Awake | AppPhase::Napping));
-        all.push(Busy {
+        Busy {
             state: Pill::of(cx, status.as_ref(), false),
             memory: i64::try_from(memory).unwrap_or(0),
             used: status.as_ref().map_or(Duration::ZERO, |status| status.quota.used),
-            requests: if awake { requests(web, &app).await? } else { 0 },
-            awake,
-            name: app.name.to_string(),
-            owner: app.owner_email,
-        });
+            awake: status.as_ref().is_some_and(|status| matches!(status.phase, AppPhase::Awake | AppPhase::Napping)),
+            requests: 0,
+            strip: None,
+            app,
+        }
+    };
+    let mut all: Vec<Busy> = web.reader.apps().await?.into_iter().map(row).collect();
+    all.sort_by(|a, b| (b.memory, b.used, &a.app.name).cmp(&(a.memory, a.used, &b.app.name)));
+    // What has to be asked for is asked for those that are shown.
+    for one in all.iter_mut().take(BUSIEST) {
+        one.requests = if one.awake { requests(web, &one.app).await? } else { 0 };
+        let status = state::status(web, one.app.id);
+        one.strip = Some(state::awake(web, cx, &one.app, status.as_ref()).await?);
     }
-    all.sort_by(|a, b| (b.memory, b.used, &a.name).cmp(&(a.memory, a.used, &b.name)));
     Ok(all)
 }
 
 /// Of the last two hours, which memory knows.
-async fn requests(web: &Web, app: &crate::apps::App) -> Result<u64, Fault> {
+async fn requests(web: &Web, app: &App) -> Result<u64, Fault> {
     Ok(web.history.of(app.id, Range::TwoHours).await?.values().map(crate::metrics::Usage::requests).sum())
 }
 

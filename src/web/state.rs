@@ -55,10 +55,10 @@ pub struct Awake {
     /// False: the plan has no quota, so there is nothing to say of a limit.
     pub has_quota: bool,
     pub limit: String,
-    /// What is left, as a sentence.
+    /// What is left, as a sentence; empty in a list.
     pub left: String,
     pub percent: String,
-    /// Moments below the strip; the last is now.
+    /// Moments below the strip, the last of which is now; none in a list.
     pub ticks: Vec<Tick>,
 }
 
@@ -78,20 +78,27 @@ impl Awake {
 
     fn of(cx: &Cx, plan: &Plan, spans: &[Span], used: Duration) -> Awake {
         let whole_quota = plan.quota_time().unwrap_or(plan.quota_window);
-        let from = cx.now - WINDOW;
-        let (bars, awake) = bars(spans, from, WINDOW, cx.now);
-        let tick = |hours: u32| from + Duration::from_secs(3600) * hours;
+        let (bars, awake) = bars(spans, cx.now - WINDOW, WINDOW, cx.now);
         Awake {
             bars,
             label: Awake::spoken(cx, awake, WINDOW),
             used: lang::hours(used),
             has_quota: plan.quota_time().is_some(),
             limit: lang::hours(whole_quota),
-            left: cx
-                .lang
-                .with("quota-left", &[("left", &lang::hours(whole_quota.saturating_sub(used))), ("rest", &lang::hours(plan.rest))]),
+            left: String::new(),
             percent: format!("{:.1}", (used.as_secs_f64() / whole_quota.as_secs_f64() * 100.0).min(100.0)),
+            ticks: Vec::new(),
+        }
+    }
+
+    /// With what stands below a strip that is alone on its card.
+    fn told(self, cx: &Cx, plan: &Plan, used: Duration) -> Awake {
+        let left = plan.quota_time().unwrap_or(plan.quota_window).saturating_sub(used);
+        let tick = |hours: u32| cx.now - WINDOW + Duration::from_secs(3600) * hours;
+        Awake {
+            left: cx.lang.with("quota-left", &[("left", &lang::hours(left)), ("rest", &lang::hours(plan.rest))]),
             ticks: (0..24).step_by(4).map(|hours| Tick { at: tick(hours), text: lang::clock_time(tick(hours)) }).collect(),
+            ..self
         }
     }
 }
@@ -112,14 +119,17 @@ pub fn status(web: &Web, app: AppId) -> Option<AppStatus> {
     web.dynos.status(app).map(|status| status.borrow().clone())
 }
 
-/// The strip of an app.
+/// The strip of an app with what stands below it.
 pub async fn awake(web: &Web, cx: &Cx, app: &App, status: Option<&AppStatus>) -> Result<Awake, Fault> {
     let spans = web.dynos.awake_spans(app.id, WINDOW).await?;
-    Ok(awake_in(web, cx, (app, status), &spans))
+    Ok(awake_in(web, cx, (app, status), &spans).told(cx, &web.plans.of(app), used(status)))
 }
 
-/// The strip of an app that was awake in these stretches.
+/// The strip of an app that was awake in these stretches, for a list.
 pub fn awake_in(web: &Web, cx: &Cx, (app, status): (&App, Option<&AppStatus>), spans: &[Span]) -> Awake {
-    let used = status.map_or(Duration::ZERO, |status| status.quota.used);
-    Awake::of(cx, &web.plans.of(app), spans, used)
+    Awake::of(cx, &web.plans.of(app), spans, used(status))
+}
+
+fn used(status: Option<&AppStatus>) -> Duration {
+    status.map_or(Duration::ZERO, |status| status.quota.used)
 }

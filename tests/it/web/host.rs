@@ -1,6 +1,17 @@
 //! The pages of the host: for administrators alone, and what their forms do.
 
+use std::time::Duration;
+
 use http::StatusCode;
+use siesta::{
+    clock::Clock as _,
+    domain::{
+        AddonId, BackupId,
+        addon::AddonState,
+        backup::{BackupKind, BackupState},
+    },
+    store::{self, addons::NewAddon, backups::NewBackup},
+};
 
 use super::server::{PASSWORD, Server};
 
@@ -39,7 +50,17 @@ async fn the_host_page_tells_capacity_engine_apps_and_limits_in_both_languages()
     server.deploy(&ana, &app).await;
     for (language, words) in [
         ("en", ["Room for more", "Memory promised", "Build queue", "No build waits or runs.", "SIESTA_DISK_FLOOR_MB", "tienda"]),
-        ("es", ["Sitio para más", "Memoria prometida", "Cola de builds", "Ninguna build espera", "SIESTA_DISK_FLOOR_MB", "tienda"]),
+        (
+            "es",
+            [
+                "Sitio para más",
+                "Memoria prometida",
+                "Cola de construcciones",
+                "Ninguna construcción espera",
+                "SIESTA_DISK_FLOOR_MB",
+                "tienda",
+            ],
+        ),
     ] {
         ana.language = language;
         let page = server.get(&ana, "/host").await.text;
@@ -178,5 +199,68 @@ async fn the_audit_log_tells_who_changed_what_and_no_secret() {
     assert_eq!((actors, subjects), (vec!["ana@example.org", ""], vec!["", "422"]), "{entries:?}");
     let found = server.get(&ana, "/host/audit?q=SCALE").await.text;
     assert!(found.contains("/scale") && !found.contains("/config"), "{found}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_host_page_shows_the_newest_backup_of_each_database_and_of_the_server() {
+    let (server, mut ana) = Server::claimed().await;
+    let by = ana.actor.clone().unwrap();
+    let app = server.app(&ana, "tienda").await;
+    let owners = &server.house.owners;
+    let (reader, writer) = store::open(&owners.config.options.data_dir.join("siesta.db")).await.unwrap();
+    for name in ["postgresql-good-1", "postgresql-new-2", "postgresql-torn-3"] {
+        let (id, now) = (AddonId::new(), owners.clock.now());
+        let new = NewAddon {
+            id,
+            app: app.id,
+            name,
+            service: "heroku-postgresql",
+            plan: "hobby-dev",
+            role: name,
+            database: name,
+            sealed_password: Vec::new(),
+            backups: None,
+            by: &by,
+            now,
+        };
+        assert!(writer.add_addon(&new, None, 9).await.unwrap());
+        writer.set_addon_state(id, AddonState::Provisioned, now).await.unwrap();
+    }
+    let addons = reader.addons().await.unwrap();
+    let dump = async |name: &str, error: Option<&str>| {
+        let addon = addons.iter().find(|addon| addon.name == name).unwrap();
+        let (id, now) = (BackupId::new(), owners.clock.now());
+        let new = NewBackup { id, addon, kind: BackupKind::Scheduled, source: None, by_email: "", now };
+        assert!(writer.add_backup(&new, 9).await.unwrap());
+        match error {
+            None => writer.complete_backup(id, 3, now).await.unwrap(),
+            Some(error) => writer.end_backup(id, BackupState::Failed, error, now).await.unwrap(),
+        }
+    };
+    dump("postgresql-good-1", None).await;
+    dump("postgresql-torn-3", None).await;
+    server.house.clock.advance(Duration::from_secs(2 * 24 * 3600));
+    dump("postgresql-torn-3", Some("The disk is full.")).await;
+
+    let page = server.get(&ana, "/host").await.text;
+    for part in
+        ["a001", "Verified", "None yet", "a003", "Failed", "The disk is full. The last good one is a002, 2 d ago.", "never backed up"]
+    {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    let place = |name: &str| page.find(name).unwrap();
+    assert!(
+        place("postgresql-torn-3") < place("postgresql-new-2") && place("postgresql-new-2") < place("postgresql-good-1"),
+        "the worst first"
+    );
+
+    let note = siesta::audit::Change { via: "server", action: siesta::audit::BACKUP.to_owned(), ..Default::default() };
+    owners.audit.note(note).await;
+    server.house.clock.advance(Duration::from_secs(3600));
+    ana.language = "es";
+    let page = server.get(&ana, "/host").await.text;
+    assert!(page.contains("La última copia del servidor entero se hizo") && page.contains("hace 1 h"), "{page}");
+    writer.close().await;
     server.stop().await;
 }
