@@ -253,3 +253,27 @@ run-slot = An interactive one-off dyno of this app runs already. Close it first.
 run-detached = At most { $n } detached one-off dynos of an app run at once. Wait for one to end, or stop it.
 run-user = You have { $n } consoles open already. Close one first.
 run-server = This server runs { $n } one-off dynos already. Try again in a few minutes.
+
+
+roll-back-here = Roll back to here
+roll-back-to = Roll back to { $version }
+roll-back-text = A new release is made with the code and the config vars of { $version }, and the dynos restart.
+roll-back-code-same = It runs the same code as { $version }, which runs now.
+roll-back-code-other = It runs other code than { $version }, which runs now.
+release-past = Past
+diff-first = The first release
+diff-since = What is other than in { $version }
+diff-with = Compare with
+diff-do = Compare
+diff-none = No config var differs.
+diff-code-same = The code is the same.
+diff-code-other = The code is another.
+kind = Kind
+kind-all = Everything
+kind-deploys = Deploys
+kind-config = Config vars
+kind-scale = Scaling
+kind-awake = Awake and asleep
+kind-app = The app itself
+person = Person
+everybody = Everybody

@@ -253,3 +253,27 @@ run-slot = Esta aplicación ya tiene en marcha un dyno puntual interactivo. Cié
 run-detached = Una aplicación ejecuta a la vez { $n } dynos puntuales sin consola como mucho. Espera a que acabe uno o páralo.
 run-user = Ya tienes { $n } consolas abiertas. Cierra una primero.
 run-server = Este servidor ya tiene { $n } dynos puntuales en marcha. Inténtalo dentro de unos minutos.
+
+
+roll-back-here = Volver aquí
+roll-back-to = Volver a { $version }
+roll-back-text = Se crea una release nueva con el código y las variables de { $version }, y se reinician los dynos.
+roll-back-code-same = Ejecuta el mismo código que { $version }, la que está activa.
+roll-back-code-other = Ejecuta otro código que { $version }, la que está activa.
+release-past = Anterior
+diff-first = La primera release
+diff-since = Qué cambia respecto a { $version }
+diff-with = Comparar con
+diff-do = Comparar
+diff-none = Ninguna variable es distinta.
+diff-code-same = El código es el mismo.
+diff-code-other = El código es otro.
+kind = Clase
+kind-all = Todo
+kind-deploys = Despliegues
+kind-config = Variables
+kind-scale = Escalado
+kind-awake = Despierta y dormida
+kind-app = La propia aplicación
+person = Persona
+everybody = Todo el mundo

@@ -1,7 +1,9 @@
 //! What happened to an app, and its releases with their way back.
 
+use std::collections::BTreeSet;
+
 use askama::Template;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
@@ -19,17 +21,47 @@ use crate::{
         app::{Head, Seen, Tab},
         cx::Cx,
         front::{Sent, fields},
-        page, see_other,
+        page, release, see_other,
     },
 };
+
+/// Events that are looked through, the newest.
+const LOOKED_AT: u32 = 1000;
+/// Entries that are shown of those that fit.
+const SHOWN: usize = 100;
 
 #[derive(Template)]
 #[template(path = "activity.html")]
 struct ActivityPage {
     cx: Cx,
     head: Head,
-    feed: Vec<Entry>,
+    days: Vec<Day>,
+    kinds: Vec<Choice>,
+    people: Vec<Choice>,
     releases: Vec<ReleaseRow>,
+}
+
+/// The entries of one day, in UTC.
+struct Day {
+    /// `2026-11-23`.
+    date: String,
+    feed: Vec<Entry>,
+}
+
+/// One entry of a menu.
+struct Choice {
+    value: String,
+    word: String,
+    selected: bool,
+}
+
+/// What the feed is narrowed to.
+#[derive(Deserialize)]
+pub struct Wanted {
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    who: String,
 }
 
 /// One entry of the feed.
@@ -51,6 +83,29 @@ struct ReleaseRow {
     current: bool,
     /// It has code to go back to.
     eligible: bool,
+}
+
+/// The groups that events are chosen by, each with its key of words.
+const GROUPS: [(&str, &str); 7] = [
+    ("deploys", "kind-deploys"),
+    ("config", "kind-config"),
+    ("scale", "kind-scale"),
+    ("awake", "kind-awake"),
+    ("crashes", "crashes"),
+    ("addons", "addons"),
+    ("app", "kind-app"),
+];
+
+fn group_of(kind: EventKind) -> &'static str {
+    match kind {
+        EventKind::Deploy | EventKind::Rollback => "deploys",
+        EventKind::Config => "config",
+        EventKind::Scale => "scale",
+        EventKind::Wake | EventKind::Sleep | EventKind::Rest | EventKind::QuotaWarning => "awake",
+        EventKind::Crash => "crashes",
+        EventKind::Addon => "addons",
+        EventKind::Rename | EventKind::Maintenance | EventKind::Restore => "app",
+    }
 }
 
 /// The newest entries of an app's feed.
@@ -117,11 +172,36 @@ fn formation_text(detail: &Value) -> String {
     counts.map(|(name, count)| format!("{name}={}", spoken(count))).collect::<Vec<_>>().join(", ")
 }
 
-pub async fn activity(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Viewer) -> Page {
+pub async fn activity(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Viewer, Query(wanted): Query<Wanted>) -> Page {
     let Seen { head, .. } = Head::see(&web, &cx, &app, Tab::Activity).await?;
-    let feed = feed(&web, &cx, &app, 100).await?;
+    let events = web.reader.events(app.id, LOOKED_AT).await?;
+    let kinds = GROUPS.iter().map(|(value, word)| Choice { value: (*value).to_owned(), word: cx.t(word), selected: *value == wanted.kind });
+    let (kinds, people) = (kinds.collect(), people(&events, &wanted.who));
+    let fits = |event: &Event| {
+        (wanted.kind.is_empty() || group_of(event.kind) == wanted.kind) && (wanted.who.is_empty() || event.actor == wanted.who)
+    };
+    let days = days(&cx, events.into_iter().filter(fits).take(SHOWN));
     let releases = web.reader.releases(app.id).await?.into_iter().map(row).collect();
-    Ok(page(StatusCode::OK, &ActivityPage { cx, head, feed, releases }))
+    Ok(page(StatusCode::OK, &ActivityPage { cx, head, days, kinds, people, releases }))
+}
+
+/// Everybody who did something.
+fn people(events: &[Event], chosen: &str) -> Vec<Choice> {
+    let names: BTreeSet<&str> = events.iter().map(|event| event.actor.as_str()).filter(|actor| !actor.is_empty()).collect();
+    names.into_iter().map(|name| Choice { value: name.to_owned(), word: name.to_owned(), selected: name == chosen }).collect()
+}
+
+fn days(cx: &Cx, events: impl Iterator<Item = Event>) -> Vec<Day> {
+    let mut days: Vec<Day> = Vec::new();
+    for event in events {
+        let date = event.at.to_jiff().strftime("%Y-%m-%d").to_string();
+        let entry = entry(cx, event);
+        match days.last_mut() {
+            Some(day) if day.date == date => day.feed.push(entry),
+            _ => days.push(Day { date, feed: vec![entry] }),
+        }
+    }
+    days
 }
 
 fn row(release: Release) -> ReleaseRow {
@@ -130,6 +210,7 @@ fn row(release: Release) -> ReleaseRow {
         ReleaseStatus::Pending => ("clock", ""),
         ReleaseStatus::Failed => ("circle-x", "bad"),
     };
+    let eligible = release::may_return(&release);
     ReleaseRow {
         version: release.version.to_string(),
         description: release.description,
@@ -138,7 +219,7 @@ fn row(release: Release) -> ReleaseRow {
         by: release.user_email,
         at: release.created_at,
         current: release.current,
-        eligible: release.slug_id.is_some() && release.status == ReleaseStatus::Succeeded,
+        eligible,
     }
 }
 

@@ -40,12 +40,21 @@ struct DiffPage {
     idle: bool,
 }
 
-/// Names to which the same would happen.
-struct Group {
-    word: String,
-    class: &'static str,
-    sign: &'static str,
-    keys: Vec<String>,
+/// Names to which the same happens.
+pub struct Group {
+    pub word: String,
+    pub class: &'static str,
+    pub sign: &'static str,
+    pub keys: Vec<String>,
+}
+
+impl Group {
+    /// What is other in `after`; names that kept their value are left out.
+    pub fn between(cx: &Cx, before: &ConfigVars, after: &ConfigVars) -> Vec<Group> {
+        let file = after.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+        let changes = Changes { same: Vec::new(), ..changes(before, file, true) };
+        groups(cx, &changes)
+    }
 }
 
 #[derive(Deserialize)]

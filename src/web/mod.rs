@@ -69,6 +69,7 @@ mod overview;
 mod password;
 mod reference;
 mod registration;
+mod release;
 mod repository;
 mod say;
 mod settings;
@@ -221,6 +222,7 @@ fn app_pages() -> Router<Web> {
         .route("/github/redeliver", post(repository::redeliver))
         .route("/metrics", get(metrics::metrics))
         .route("/activity", get(activity::activity))
+        .route("/releases/{version}", get(release::release))
         .route("/rollback", post(activity::roll_back))
         .route("/logs", get(log::logs))
         .route("/logs/tail", get(log::tail))

@@ -20,6 +20,7 @@ fn least(route: &str) -> Option<Role> {
         | "GET /builds/{build}/output"
         | "GET /metrics"
         | "GET /activity"
+        | "GET /releases/{version}"
         | "GET /logs"
         | "GET /logs/tail"
         | "GET /logs/download"
@@ -154,6 +155,7 @@ async fn a_page_is_for_its_role_and_those_above() {
         let (method, path) = route.split_once(' ').expect("a method and a path");
         let method: Method = method.parse().expect("a method");
         let here =
+            path.replace("{addon}", "postgresql-x-1").replace("{build}", NOBODY).replace("{backup}", "b001").replace("{version}", "v1");
         for (who, role) in cast {
             let request = server.request(who, method.clone(), &format!("/apps/tienda{}", here.trim_end_matches('/')));
             let request = request.header("sec-fetch-site", "same-origin");
