@@ -245,6 +245,14 @@ impl Builder {
         self.queue.cancel_all(app).await
     }
 
+    /// The next build of the app installs everything anew. False while one waits or runs.
+    ///
+    /// # Errors
+    /// When the database or the engine fails.
+    pub async fn clear_cache(&self, app: &App) -> Result<bool, BuildError> {
+        self.queue.clear_cache(app).await
+    }
+
     /// When its dynos are gone for a while: cancels its builds, removes its images and its cache, which
     /// can be made again.
     pub async fn rest(&self, app: &App) -> Result<(), BuildError> {

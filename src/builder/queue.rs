@@ -244,6 +244,18 @@ impl Queue {
         Ok(parts.engine.remove_volume(container::cache_volume(parts.slugs.instance(), app.number)).await?)
     }
 
+    /// The next build installs everything anew, with what its index has then. False while a build of the app
+    /// waits or runs: it would fill the cache again.
+    pub async fn clear_cache(&self, app: &App) -> Result<bool, BuildError> {
+        let parts = &self.parts;
+        if parts.reader.builds(app.id, 5).await?.iter().any(|build| !build.status.is_finished()) {
+            return Ok(false);
+        }
+        parts.writer.clear_build_cache(app.id, parts.clock.now()).await?;
+        parts.engine.remove_volume(container::cache_volume(parts.slugs.instance(), app.number)).await?;
+        Ok(true)
+    }
+
     /// Before an app's rows go: no builds, files, images and cache of it are left.
     pub async fn forget(&self, app: &App) -> Result<(), BuildError> {
         self.rest(app).await?;

@@ -189,7 +189,10 @@ impl Run {
     async fn install(&mut self, plan: &BuildPlan, source: Repacked, config: &ConfigVars) -> Result<Slug, BuildError> {
         let stack = self.parts.config.options.stack_run.clone();
         let extra = config.get("PIP_EXTRA_INDEX_URL").map_or("", |value| value.expose_secret());
-        let key = plan.deps_key(&[&self.app.id.to_string(), &stack, extra], &source.sha256);
+        let app = self.app.id.to_string();
+        let cleared = self.parts.reader.build_cache_cleared(self.app.id).await?.map(|at| at.millis().to_string());
+        let salt: Vec<&str> = [app.as_str(), stack.as_str(), extra].into_iter().chain(cleared.as_deref()).collect();
+        let key = plan.deps_key(&salt, &source.sha256);
         let known = self.parts.reader.slug_with_deps(self.app.id, &key).await?;
         let known = known.filter(|slug| slug.deps_file.as_deref().is_some_and(|file| self.parts.slugs.has_file(file)));
         let label = self.build.source_version.clone().unwrap_or_else(|| source.sha256.clone());

@@ -392,6 +392,7 @@ impl Owners {
             apps: self.apps.clone(),
             builder: self.builder.clone(),
             releases: self.releases.clone(),
+            domains: self.domains.clone(),
             dynos: self.dynos.clone(),
             logs: self.logs.clone(),
             drains: self.drains.clone(),

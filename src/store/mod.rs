@@ -14,6 +14,7 @@ pub mod audit;
 mod awake_spans;
 pub mod backup_schedules;
 pub mod backups;
+mod build_caches;
 pub mod builds;
 mod collaborators;
 pub mod config_sets;

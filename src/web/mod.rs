@@ -26,6 +26,7 @@ use crate::{
     clock::Clock,
     config::Config,
     connections::Connections,
+    domains::Domains,
     dynos::Dynos,
     host::Host,
     http::{Fault, authenticate_session, keep_trail, request_id, require_same_origin, security_headers},
@@ -52,6 +53,7 @@ mod chart;
 mod console;
 mod cx;
 mod database;
+mod domains;
 mod drains;
 mod env;
 mod form;
@@ -92,6 +94,7 @@ pub struct Web {
     pub apps: Apps,
     pub builder: Builder,
     pub releases: Releases,
+    pub domains: Domains,
     pub dynos: Dynos,
     pub logs: Logs,
     pub drains: Drains,
@@ -238,8 +241,11 @@ fn app_pages() -> Router<Web> {
         .route("/config", post(settings::set_var))
         .route("/config/file", post(env::paste))
         .route("/config/remove", post(settings::remove_var))
+        .route("/domains", post(domains::add))
+        .route("/domains/remove", post(domains::remove))
         .route("/drains", post(drains::add))
         .route("/drains/remove", post(drains::remove))
+        .route("/build-cache/clear", post(settings::clear_cache))
         .route("/maintenance", post(settings::maintenance))
         .route("/delete", post(settings::delete))
 }

@@ -7,7 +7,8 @@ use crate::{
     apps::AppError,
     builder::BuildError,
     connections::ConnectionError,
-    domain::{AppNameError, config_var::ConfigVarError, one_off, plan::PlanFault},
+    domain::{AppNameError, config_var::ConfigVarError, hostname::HostnameError, one_off, plan::PlanFault},
+    domains::DomainError,
     dynos::DynoError,
     egress::EgressError,
     github::GitHostError,
@@ -170,6 +171,18 @@ pub fn build(lang: Lang, error: &BuildError) -> Option<String> {
         BuildError::Rejected(sentence) => sentence.clone(),
         BuildError::NoRoom(why) => why.to_string(),
         _ => return None,
+    })
+}
+
+/// Why a host name was not taken.
+pub fn domain(lang: Lang, error: &DomainError) -> Option<String> {
+    Some(match error {
+        DomainError::Hostname(HostnameError::Malformed) => lang.t("domain-malformed"),
+        DomainError::Hostname(HostnameError::Wildcard) => lang.t("domain-wildcard"),
+        DomainError::Hostname(HostnameError::Reserved) => lang.t("domain-reserved"),
+        DomainError::Taken(name) => lang.with("domain-taken", &[("name", name)]),
+        DomainError::TooMany => lang.t("domain-limit"),
+        DomainError::NoSuchDomain | DomainError::Dynos(_) | DomainError::Store(_) => return None,
     })
 }
 

@@ -1,4 +1,4 @@
-//! Settings of an app: name, config vars, maintenance, deletion.
+//! Settings of an app: name, config vars, domains, drains, maintenance, deletion.
 
 use std::collections::BTreeMap;
 
@@ -18,6 +18,7 @@ use crate::{
         Page, Web,
         app::{Head, Seen, Tab},
         cx::Cx,
+        domains::Names,
         form::Form,
         front::{Sent, fields},
         page, say, see_other,
@@ -33,6 +34,8 @@ struct SettingsPage {
     vars: Vec<Var>,
     revealed: bool,
     drains: Vec<Drain>,
+    names: Names,
+    stack: String,
 }
 
 /// A config var; its value only when it was asked for.
@@ -59,8 +62,8 @@ async fn show(web: &Web, cx: Cx, app: &App, status: StatusCode, (form, revealed)
     let var =
         |(key, value): (&ConfigKey, &SecretString)| Var { key: key.to_string(), value: revealed.then(|| value.expose_secret().to_owned()) };
     let vars = config.iter().map(var).collect();
-    let drains = web.drains.of(app.id).await?;
-    Ok(page(status, &SettingsPage { cx, head, form, vars, revealed, drains }))
+    let (drains, names) = (web.drains.of(app.id).await?, Names::load(web, app).await?);
+    Ok(page(status, &SettingsPage { cx, head, form, vars, revealed, drains, names, stack: app.stack.clone() }))
 }
 
 /// The page with what is wrong with a form.
@@ -154,6 +157,13 @@ pub async fn maintenance(State(web): State<Web>, cx: Cx, AppAccess { app, by }: 
     web.apps.set_maintenance(app.id, on, &by).await?;
     let said = if on { "flash-maintenance-on" } else { "flash-maintenance-off" };
     Ok(see_other(&format!("/apps/{}/settings", app.name), [cx.flash(true, said, "")]))
+}
+
+/// `POST /apps/{app}/build-cache/clear`
+pub async fn clear_cache(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Deployer) -> Page {
+    let cleared = web.builder.clear_cache(&app).await?;
+    let said = if cleared { "flash-cache-cleared" } else { "flash-cache-busy" };
+    Ok(see_other(&format!("/apps/{}/settings", app.name), [cx.flash(cleared, said, "")]))
 }
 
 #[derive(Deserialize)]

@@ -86,6 +86,25 @@ async fn a_build_becomes_a_release_and_a_change_of_code_needs_no_build_container
 }
 
 #[tokio::test]
+async fn a_cleared_cache_installs_anew_once() {
+    let bench = Bench::new();
+    bench.builds(Script::exits(0).says("       Installed"));
+    let yard = bench.yard().await;
+    let app = yard.app("shop").await;
+    let (first, _) = succeeded(yard.deploy(app.id, flask("1")).await);
+    assert!(yard.builder.clear_cache(&app).await.expect("cleared"));
+    for (code, line) in [("2", "       Installed"), ("3", "Using the dependencies of the last build")] {
+        let (_, output) = succeeded(yard.deploy(app.id, flask(code)).await);
+        assert!(output.contains(line), "{line}:\n{output}");
+    }
+    let old = yard.reader.slug(first.slug_id.expect("a slug")).await.expect("read").expect("the slug");
+    let newest = yard.reader.builds(app.id, 1).await.expect("read").remove(0);
+    let new = yard.reader.slug(newest.slug_id.expect("a slug")).await.expect("read").expect("the slug");
+    assert_ne!(old.deps_key, new.deps_key, "an image of what was installed before is not taken for it");
+    yard.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_a_source_is_one_sentence_at_the_end_of_the_log() {
     let bench = Bench::new();
     bench.builds(Script::exits(1).says("  Because nope-x was not found in the package registry and you require"));

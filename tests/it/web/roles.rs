@@ -66,6 +66,9 @@ fn least(route: &str) -> Option<Role> {
         | "POST /config"
         | "POST /config/file"
         | "POST /config/remove"
+        | "POST /build-cache/clear"
+        | "POST /domains"
+        | "POST /domains/remove"
         | "POST /drains"
         | "POST /drains/remove"
         | "POST /maintenance" => Role::Deploy,
@@ -120,6 +123,8 @@ fn fields(path: &str) -> &'static [(&'static str, &'static str)] {
         "/config" => &[("key", "A"), ("value", "b")],
         "/config/file" => &[("text", "A=b"), ("confirm", "1")],
         "/config/remove" => &[("key", "A")],
+        "/domains" => &[("hostname", "nothing")],
+        "/domains/remove" => &[("hostname", "www.example.org")],
         "/drains" => &[("url", "https://logs.example.org")],
         "/drains/remove" => &[("drain", "d.x")],
         "/maintenance" => &[("on", "false")],
