@@ -62,3 +62,14 @@ flash-env-saved = Config vars changed: { $value }.
 
 jump = Jump to
 jump-hint = An app or a page
+
+quota-title = Plans and quota
+quota-lead = What your plans allow, and how long your apps were awake.
+quota-of-account = of your account
+quota-of-apps = of { $apps }
+quota-memory = Memory of a dyno
+quota-idle = Asleep without visitors after
+quota-use = Your use
+quota-total = { $time } in all
+quota-empty = You have no apps yet.
+quota-rests-in = Rests in { $time } if it stays awake

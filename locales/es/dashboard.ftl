@@ -62,3 +62,14 @@ flash-env-saved = Variables cambiadas: { $value }.
 
 jump = Ir a
 jump-hint = Una aplicación o una página
+
+quota-title = Planes y cuota
+quota-lead = Qué permiten tus planes y cuánto tiempo han estado despiertas tus aplicaciones.
+quota-of-account = de tu cuenta
+quota-of-apps = de { $apps }
+quota-memory = Memoria de un dyno
+quota-idle = Se duerme sin visitas tras
+quota-use = Tu uso
+quota-total = { $time } en total
+quota-empty = Aún no tienes aplicaciones.
+quota-rests-in = Descansará en { $time } si sigue despierta

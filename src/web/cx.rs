@@ -107,6 +107,11 @@ impl Cx {
         self.user.as_ref().is_some_and(|me| me.id == *user)
     }
 
+    /// Whether the pages of the host are the reader's too.
+    pub fn is_admin(&self) -> bool {
+        self.user.as_ref().is_some_and(|user| user.admin)
+    }
+
     pub fn t(&self, key: &str) -> String {
         self.lang.t(key)
     }

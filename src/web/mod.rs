@@ -69,6 +69,7 @@ mod metrics;
 mod oops;
 mod overview;
 mod password;
+mod quota;
 mod reference;
 mod registration;
 mod release;
@@ -146,6 +147,7 @@ pub fn router(web: Web) -> Router {
         .route("/bin/{app}/purge", post(bin::purge))
         .route("/new", get(apps::new_page).post(apps::create))
         .route("/new/check", get(apps::check_name))
+        .route("/quota", get(quota::quota))
         .route("/account", get(account::account))
         .route("/account/tokens", post(account::create_token))
         .route("/account/tokens/{token}/revoke", post(account::revoke_token))
