@@ -1,5 +1,7 @@
 //! Process types and dynos: the table with steppers, the Resources page, scale, restart, wake.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
 use axum::extract::{Query, State};
 use http::StatusCode;
@@ -7,7 +9,7 @@ use serde::Deserialize;
 
 use crate::{
     apps::App,
-    domain::{DynoState, ProcessType, Timestamp, formation::Quantity},
+    domain::{DynoName, DynoState, ProcessType, Timestamp, formation::Quantity},
     dynos::{AppStatus, DynoError, DynoView, Which},
     http::{AppAccess, Deployer, Fault, Viewer},
     web::{
@@ -28,6 +30,8 @@ struct ResourcesPage {
     head: Head,
     formation: Vec<Process>,
     dynos: Vec<Dyno>,
+    /// The memory cap of a dyno.
+    size: String,
     plan: String,
     addons: AddonList,
 }
@@ -47,6 +51,8 @@ struct Dyno {
     state: Pill,
     version: String,
     since: Timestamp,
+    /// What it uses now, once it was measured.
+    memory: Option<String>,
 }
 
 /// The process types of an app with their counts, in Procfile order.
@@ -89,15 +95,25 @@ fn dyno_pill(cx: &Cx, state: DynoState) -> Pill {
     Pill { class, word }
 }
 
-fn dyno(cx: &Cx, view: &DynoView) -> Dyno {
-    Dyno { name: view.name.to_string(), state: dyno_pill(cx, view.state), version: view.version.to_string(), since: view.since }
+fn dyno(cx: &Cx, view: &DynoView, used: Option<u64>) -> Dyno {
+    Dyno {
+        name: view.name.to_string(),
+        state: dyno_pill(cx, view.state),
+        version: view.version.to_string(),
+        since: view.since,
+        memory: used.map(|bytes| lang::mebibytes(i64::try_from(bytes).unwrap_or(i64::MAX))),
+    }
 }
 
 pub async fn resources(State(web): State<Web>, cx: Cx, AppAccess { app, by }: Viewer, Query(search): Query<Search>) -> Page {
     let Seen { head, status, .. } = Head::see(&web, &cx, &app, Tab::Resources).await?;
     let formation = processes(&web, &cx, &app, status.as_ref()).await?;
-    let dynos = status.iter().flat_map(|status| &status.dynos).map(|view| dyno(&cx, view)).collect();
+    let used: BTreeMap<String, u64> =
+        web.history.newest(app.id).into_iter().map(|(name, point)| (name.to_string(), point.used_bytes())).collect();
+    let dynos = status.iter().flat_map(|status| &status.dynos);
+    let dynos = dynos.map(|view| dyno(&cx, view, used.get(&view.name.to_string()).copied())).collect();
     let plan = web.plans.of(&app);
+    let size = lang::mebibytes(plan.memory_bytes);
     let values = [
         ("plan", &*plan.name),
         ("memory", &*lang::mebibytes(plan.memory_bytes)),
@@ -107,7 +123,7 @@ pub async fn resources(State(web): State<Web>, cx: Cx, AppAccess { app, by }: Vi
     ];
     let plan = cx.lang.with("plan-text", &values);
     let addons = AddonList::load(&web, &cx, &app, &by, &search).await?;
-    Ok(page(StatusCode::OK, &ResourcesPage { cx, head, formation, dynos, plan, addons }))
+    Ok(page(StatusCode::OK, &ResourcesPage { cx, head, formation, dynos, size, plan, addons }))
 }
 
 #[derive(Deserialize)]
@@ -139,6 +155,21 @@ pub async fn restart(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Depl
     let back = format!("/apps/{}", app.name);
     match web.dynos.restart(app.id, Which::All).await {
         Ok(()) => Ok(see_other(&back, [cx.flash(true, "flash-restarted", "")])),
+        Err(error) => failed(&cx, &back, error),
+    }
+}
+
+#[derive(Deserialize)]
+pub struct Single {
+    dyno: String,
+}
+
+/// Restarts one dyno.
+pub async fn restart_one(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Deployer, sent: Sent<Single>) -> Page {
+    let name: DynoName = fields(sent)?.dyno.parse().map_err(|_| Fault::not_found("dyno"))?;
+    let (back, said) = (format!("/apps/{}/resources", app.name), name.to_string());
+    match web.dynos.restart(app.id, Which::One(name)).await {
+        Ok(()) => Ok(see_other(&back, [cx.flash(true, "flash-dyno-restarted", &said)])),
         Err(error) => failed(&cx, &back, error),
     }
 }

@@ -211,6 +211,7 @@ fn app_pages() -> Router<Web> {
         .route("/addons/{addon}/schedule", post(backups::schedule))
         .route("/scale", post(formation::scale))
         .route("/restart", post(formation::restart))
+        .route("/restart-dyno", post(formation::restart_one))
         .route("/wake", post(formation::wake))
         .route("/deploy", get(builds::deploy_page).post(builds::upload).layer(DefaultBodyLimit::disable()))
         .route("/builds/{build}", get(builds::build_page))

@@ -16,7 +16,7 @@ use tokio_stream::wrappers::WatchStream;
 
 use crate::{
     apps::App,
-    domain::{DynoState, ReleaseStatus, Timestamp, build::Build, log_line::Source, release::Release},
+    domain::{DynoState, ReleaseStatus, Role, Timestamp, build::Build, log_line, release::Release},
     dynos::{AppPhase, AppStatus, Caller},
     http::{AppAccess, Fault, Viewer},
     logs::Filter,
@@ -24,7 +24,7 @@ use crate::{
     web::{
         Page, Web,
         activity::{Entry, feed},
-        addons,
+        addons, ansi,
         app::{Head, Seen, Tab},
         builds::BuildView,
         cx::Cx,
@@ -45,7 +45,7 @@ struct OverviewPage {
     head: Head,
     blank: bool,
     asleep: bool,
-    crash: Option<String>,
+    crash: Option<Crash>,
     hint: Option<HintView>,
     resting: Option<String>,
     quota_warning: Option<String>,
@@ -62,6 +62,23 @@ struct OverviewPage {
     open: usize,
     answers: Vec<Answer>,
     stats: Option<Stats>,
+    source: Option<Source>,
+    /// The owner first, each with a role.
+    people: Vec<(String, String)>,
+}
+
+/// The platform's last word on a crash, and the last lines before it.
+struct Crash {
+    text: String,
+    lines: Vec<String>,
+}
+
+/// Where its code comes from.
+struct Source {
+    name: String,
+    url: String,
+    /// The branch that is followed.
+    automatic: Option<String>,
 }
 
 /// The last 24 hours in figures.
@@ -111,6 +128,8 @@ pub async fn overview(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Vie
         callers,
         open,
         answers: answers(&cx, status.as_ref(), &events, &builds),
+        source: source(&web, &app).await?,
+        people: people(&web, &cx, &app).await?,
         stats: if blank { None } else { Some(stats(&web, &app, status.as_ref()).await?) },
         release: match current {
             Some(release) if !blank => Some(latest(&web, &cx, &app, release).await?),
@@ -120,6 +139,25 @@ pub async fn overview(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Vie
         cx,
     };
     Ok(page(StatusCode::OK, &overview))
+}
+
+async fn source(web: &Web, app: &App) -> Result<Option<Source>, Fault> {
+    let link = web.reader.link(app.id).await?;
+    Ok(link.map(|link| Source {
+        name: link.name.as_str().to_owned(),
+        url: link.url,
+        automatic: link.branch.map(|branch| branch.as_str().to_owned()),
+    }))
+}
+
+async fn people(web: &Web, cx: &Cx, app: &App) -> Result<Vec<(String, String)>, Fault> {
+    let word = |role: Role| match role {
+        Role::Owner => cx.t("role-owner"),
+        Role::Deploy => cx.t("role-deploy"),
+        Role::View => cx.t("role-view"),
+    };
+    let others = web.reader.collaborators(app.id).await?.into_iter().map(|one| (one.email.to_string(), word(one.role)));
+    Ok(std::iter::once((app.owner_email.clone(), word(Role::Owner))).chain(others).collect())
 }
 
 /// When it runs out, while most of it is used.
@@ -151,13 +189,18 @@ fn resting(cx: &Cx, status: &AppStatus) -> Option<String> {
     }
 }
 
-/// The platform's last word on the app: an error code or an exit status.
-async fn why_crashed(web: &Web, cx: &Cx, app: &App) -> Result<String, Fault> {
-    let filter = Filter { source: Some(Source::Heroku), ..Filter::default() };
-    let lines = web.logs.recent(app.id, &filter, 50).await?;
+/// Lines of a crashed app that are shown above everything else.
+const CRASH_LINES: usize = 10;
+
+async fn why_crashed(web: &Web, cx: &Cx, app: &App) -> Result<Crash, Fault> {
+    let lines = web.logs.recent(app.id, &Filter::default(), 200).await?;
+    let own: Vec<_> = lines.iter().map(|(_, line)| line).filter(|line| line.ps != "router" && line.ps != "api").collect();
     let telling = |message: &str| message.starts_with("Error R") || message.starts_with("Process exited");
-    let line = lines.iter().rev().map(|(_, line)| &line.message).find(|message| telling(message));
-    Ok(line.map_or_else(|| cx.t("crashed-text"), |line| format!("{} {}", line, cx.t("crashed-text"))))
+    let word = own.iter().rev().find(|line| line.source == log_line::Source::Heroku && telling(&line.message));
+    Ok(Crash {
+        text: word.map_or_else(|| cx.t("crashed-text"), |line| line.message.clone()),
+        lines: own.iter().skip(own.len().saturating_sub(CRASH_LINES)).map(|line| ansi::to_text(&line.message)).collect(),
+    })
 }
 
 async fn latest(web: &Web, cx: &Cx, app: &App, release: Release) -> Result<ReleaseView, Fault> {
@@ -195,7 +238,6 @@ async fn facts(web: &Web, cx: &Cx, app: &App, release: Option<&Release>) -> Resu
         facts.push((cx.t("last-release"), cx.ago(&at)));
     }
     facts.push((cx.t("made-on"), app.created_at.to_jiff().strftime("%Y-%m-%d").to_string()));
-    facts.push((cx.t("owner"), app.owner_email.clone()));
     Ok(facts)
 }
 

@@ -44,6 +44,7 @@ fn least(route: &str) -> Option<Role> {
         | "POST /addons/{addon}/policy"
         | "POST /scale"
         | "POST /restart"
+        | "POST /restart-dyno"
         | "POST /wake"
         | "GET /deploy"
         | "POST /deploy"
@@ -123,6 +124,7 @@ fn fields(path: &str) -> &'static [(&'static str, &'static str)] {
         "/config" => &[("key", "A"), ("value", "b")],
         "/config/file" => &[("text", "A=b"), ("confirm", "1")],
         "/config/remove" => &[("key", "A")],
+        "/restart-dyno" => &[("dyno", "web.1")],
         "/domains" => &[("hostname", "nothing")],
         "/domains/remove" => &[("hostname", "www.example.org")],
         "/drains" => &[("url", "https://logs.example.org")],
