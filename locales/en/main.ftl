@@ -108,3 +108,10 @@ apps-limit = { $n ->
    *[other] Your plan has room for { $n } apps. Delete one to make room.
 }
 flash-created = { $value } is there. Now give it code.
+apps-filter = A part of a name
+apps-none = No app's name contains “{ $part }”
+apps-all = Show all
+sort = Order
+sort-name = By name
+sort-deploy = Last deployed first
+sort-awake = Longest awake first

@@ -108,3 +108,10 @@ apps-limit = { $n ->
    *[other] Tu plan admite { $n } aplicaciones. Borra una para hacer sitio.
 }
 flash-created = { $value } ya existe. Ahora dale código.
+apps-filter = Parte de un nombre
+apps-none = Ninguna aplicación tiene «{ $part }» en su nombre
+apps-all = Ver todas
+sort = Orden
+sort-name = Por nombre
+sort-deploy = Último despliegue primero
+sort-awake = Más tiempo despierta primero

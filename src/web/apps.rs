@@ -1,6 +1,6 @@
 //! The list of apps, and making a new one.
 
-use std::collections::HashMap;
+use std::{cmp::Reverse, collections::HashMap, time::Duration};
 
 use askama::Template;
 use axum::{
@@ -33,6 +33,32 @@ struct AppsPage {
     /// Why no other app can wake just now.
     full: Option<String>,
     rows: Vec<Row>,
+    /// All the reader may open, shown or not.
+    count: usize,
+    wanted: Wanted,
+}
+
+/// What the list is narrowed to, and its order.
+#[derive(Default, Deserialize)]
+pub struct Wanted {
+    /// A part of a name.
+    #[serde(default)]
+    q: String,
+    #[serde(default)]
+    sort: Sort,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Sort {
+    #[default]
+    Name,
+    /// The last deployed first.
+    Deploy,
+    /// The longest awake first.
+    Awake,
+    #[serde(other)]
+    Other,
 }
 
 struct Row {
@@ -40,6 +66,7 @@ struct Row {
     state: Pill,
     release: Option<(String, Timestamp)>,
     awake: Awake,
+    used: Duration,
 }
 
 #[derive(Template)]
@@ -65,7 +92,7 @@ enum NameHint {
     Refused(String),
 }
 
-pub async fn list(State(web): State<Web>, cx: Cx, CurrentUser(user): CurrentUser) -> Page {
+pub async fn list(State(web): State<Web>, cx: Cx, CurrentUser(user): CurrentUser, Query(wanted): Query<Wanted>) -> Page {
     // A question an app would be too many where there are hundreds.
     let apps = web.reader.apps_open_to(user.id).await?;
     let building = web.reader.apps_that_build().await?;
@@ -78,13 +105,20 @@ pub async fn list(State(web): State<Web>, cx: Cx, CurrentUser(user): CurrentUser
             state: Pill::of(&cx, status.as_ref(), building.contains(&app.id)),
             release: releases.get(&app.id).map(said),
             awake: state::awake_in(&web, &cx, (&app, status.as_ref()), spans.get(&app.id).map_or(&[], Vec::as_slice)),
+            used: status.map_or(Duration::ZERO, |status| status.quota.used),
             name: app.name,
         }
     };
-    let rows = apps.into_iter().map(row).collect();
+    let (count, part) = (apps.len(), wanted.q.trim().to_lowercase());
+    let mut rows: Vec<Row> = apps.into_iter().filter(|app| app.name.as_str().contains(&part)).map(row).collect();
+    match wanted.sort {
+        Sort::Name | Sort::Other => {}
+        Sort::Deploy => rows.sort_by_key(|row| Reverse(row.release.as_ref().map(|(_, at)| *at))),
+        Sort::Awake => rows.sort_by_key(|row| Reverse(row.used)),
+    }
     let binned = web.reader.binned_apps_of(user.id).await?.len();
     let full = web.host.would_fit(web.plans.of_account(user.id).memory_bytes).err().map(|why| why.to_string());
-    Ok(page(StatusCode::OK, &AppsPage { cx, binned, full, rows }))
+    Ok(page(StatusCode::OK, &AppsPage { cx, binned, full, rows, count, wanted }))
 }
 
 fn said(release: &Release) -> (String, Timestamp) {

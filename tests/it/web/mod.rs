@@ -1,6 +1,7 @@
 //! The dashboard, HTTP in and HTML out.
 
 mod bin;
+mod changes;
 mod host;
 mod login;
 mod numbers;
