@@ -8,7 +8,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
-    header::{ACCEPT, ACCEPT_LANGUAGE, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER, VARY},
+    header::{self, ACCEPT, ACCEPT_LANGUAGE, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER, VARY},
 };
 use sha2::{Digest, Sha256};
 
@@ -220,6 +220,10 @@ impl Page {
         } else {
             head.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         }
+        if html && matches!(self, Page::Waking { .. }) {
+            // By header: an element of the page that does it is one that readers of screens are warned of.
+            head.insert(header::REFRESH, REFRESH.into());
+        }
         if let Some(seconds) = self.retry_after() {
             head.insert(RETRY_AFTER, seconds.into());
         }
@@ -260,8 +264,7 @@ impl Words {
 
     fn html(&self, spanish: bool, steps: Vec<Step>) -> String {
         let lang = if spanish { "es" } else { "en" };
-        let refresh = (!steps.is_empty()).then_some(REFRESH);
-        let page = Sheet { lang, title: self.title, text: self.text, note: &self.note, steps, refresh };
+        let page = Sheet { lang, title: self.title, text: self.text, note: &self.note, steps };
         page.render().unwrap_or_else(|_| self.text())
     }
 
@@ -279,7 +282,6 @@ struct Sheet<'a> {
     note: &'a str,
     /// What a waking app goes through.
     steps: Vec<Step>,
-    refresh: Option<u32>,
 }
 
 struct Step {
