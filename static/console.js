@@ -116,8 +116,42 @@ function run(terminal, fit, ticket) {
   connect({ ticket });
 }
 
+const KEPT = "siesta-commands";
+const KEPT_COMMANDS = 8;
+
+/** The commands that were run in this browser, newest first. */
+function lastCommands() {
+  try {
+    return JSON.parse(localStorage.getItem(KEPT) ?? "[]").filter((each) => typeof each === "string");
+  } catch {
+    return [];
+  }
+}
+
+/** Offers what was run before, above what is always offered. */
+function offerCommands() {
+  const list = form.querySelector("datalist");
+  list.querySelectorAll("[data-kept]").forEach((option) => option.remove());
+  const always = [...list.options].map((option) => option.value);
+  const options = lastCommands().filter((command) => !always.includes(command));
+  list.prepend(...options.map((value) => Object.assign(document.createElement("option"), { value })));
+  for (const option of [...list.options].slice(0, options.length)) option.dataset.kept = "";
+}
+
+function keepCommand(command) {
+  const all = [command, ...lastCommands().filter((each) => each !== command)];
+  try {
+    localStorage.setItem(KEPT, JSON.stringify(all.slice(0, KEPT_COMMANDS)));
+  } catch {
+    // A browser that keeps nothing offers nothing.
+  }
+  offerCommands();
+}
+
+offerCommands();
 form.addEventListener("submit", (event) => {
   event.preventDefault();
+  keepCommand(form.elements.command.value.trim());
   form.querySelector("button").disabled = true;
   begin(form.elements.command.value.trim()).catch((error) => {
     console.error(error);
