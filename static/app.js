@@ -21,12 +21,32 @@ function offerCopies(root) {
   }
 }
 
+/** Beside every password a button that shows what is typed. */
+function offerEyes(root) {
+  for (const input of root.querySelectorAll("input[type=password]:not([data-eye])")) {
+    input.dataset.eye = "";
+    const row = Object.assign(document.createElement("span"), { className: "input-row eyed" });
+    const button = Object.assign(document.createElement("button"), { type: "button", className: "btn" });
+    button.setAttribute("aria-label", document.body.dataset.showPassword);
+    button.setAttribute("aria-pressed", "false");
+    button.innerHTML = '<svg class="icon" aria-hidden="true"><use href="#i-eye"/></svg>';
+    button.addEventListener("click", () => {
+      const shown = input.type === "text";
+      input.type = shown ? "password" : "text";
+      button.setAttribute("aria-pressed", String(!shown));
+    });
+    input.replaceWith(row);
+    row.append(input, button);
+  }
+}
+
 /** Follows a stream of lines into its list, at the end as long as the reader is there. */
 function follow(list) {
   const panel = list.parentElement;
   const card = panel.closest(".card");
   const note = card?.querySelector("[data-tail-note]");
   const pause = card?.querySelector("[data-tail-pause]");
+  const wrap = card?.querySelector("[data-tail-wrap]");
   const jump = card?.querySelector("[data-tail-jump]");
   const address = new URL(list.dataset.tail, location.href);
   let last = list.dataset.last;
@@ -84,6 +104,10 @@ function follow(list) {
       } else open();
     });
   }
+  if (wrap) {
+    wrap.hidden = false;
+    wrap.addEventListener("click", () => wrap.setAttribute("aria-pressed", String(!panel.classList.toggle("flat"))));
+  }
   jump?.querySelector("button").addEventListener("click", toEnd);
   panel.addEventListener("scroll", () => jump && atEnd() && (jump.hidden = true), { passive: true });
   addEventListener("pagehide", () => source.close());
@@ -132,8 +156,9 @@ function palette(dialog) {
     const apps = [...page.querySelectorAll(".applist a.name")].map((a) => link(a.textContent.trim(), a.getAttribute("href")));
     const here = document.querySelector(".title h1")?.textContent;
     const tabs = [...document.querySelectorAll(".tabs a")].map((a) => link(`${here} / ${a.textContent.trim()}`, a.getAttribute("href")));
-    const { apps: all, new: create, account } = list.dataset;
-    return [...tabs, ...apps, link(all, "/apps"), link(create, "/new"), link(account, "/account")];
+    const { apps: all, new: create, account, quota, bin, host } = list.dataset;
+    const pages = [[all, "/apps"], [create, "/new"], [account, "/account"], [quota, "/quota"], [bin, "/bin"], [host, "/host"]];
+    return [...tabs, ...apps, ...pages.filter(([word]) => word).map(([word, href]) => link(word, href))];
   };
   const choose = (index) => {
     const items = [...list.children];
@@ -185,6 +210,7 @@ function palette(dialog) {
 function enhance(root) {
   localiseTimes(root);
   offerCopies(root);
+  offerEyes(root);
 }
 
 enhance(document);

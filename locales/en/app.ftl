@@ -292,6 +292,7 @@ person = Person
 everybody = Everybody
 restart-one = Restart { $name }
 flash-dyno-restarted = { $value } is being restarted.
+wrap-lines = Wrap
 stack-and-cache = Stack and build cache
 cache-text = A build takes the packages of the last one where nothing that names them changed. Cleared, the next one installs everything anew, with the newest versions that fit.
 cache-clear = Clear build cache

@@ -115,3 +115,4 @@ sort = Order
 sort-name = By name
 sort-deploy = Last deployed first
 sort-awake = Longest awake first
+show-password = Show what is typed

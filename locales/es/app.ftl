@@ -292,6 +292,7 @@ person = Persona
 everybody = Todo el mundo
 restart-one = Reiniciar { $name }
 flash-dyno-restarted = { $value } se está reiniciando.
+wrap-lines = Ajustar
 stack-and-cache = Stack y caché de construcción
 cache-text = Una construcción usa los paquetes de la anterior si no ha cambiado nada de lo que los nombra. Si se vacía la caché, la próxima lo instala todo de nuevo, con las últimas versiones que encajen.
 cache-clear = Vaciar la caché

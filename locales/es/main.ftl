@@ -115,3 +115,4 @@ sort = Orden
 sort-name = Por nombre
 sort-deploy = Último despliegue primero
 sort-awake = Más tiempo despierta primero
+show-password = Mostrar lo escrito
