@@ -1,19 +1,19 @@
-# Quién puede tocar una app.
+# Quién puede tocar una aplicación.
 access = Acceso
 collaborators = Colaboradores
-access-text = Quién puede trabajar en esta app además de su dueño. «Desplegar» puede hacer todo menos renombrar, transferir y borrar la app o cambiar esta lista; «Ver» ve compilaciones, versiones y logs, no los valores de las variables.
+access-text = Quién puede trabajar en esta aplicación además de su dueño. «Desplegar» puede hacer todo menos cambiarle el nombre, transferirla, borrarla o cambiar esta lista; «Ver» ve construcciones, releases y registros, no los valores de las variables.
 access-add = Añadir un colaborador por correo o nombre de GitHub
 access-hint = Necesita una cuenta en este servidor; por nombre de GitHub, una conectada con GitHub.
 access-remove = Quitar
 access-leave = Salir
-access-owner-only = Solo el dueño de una app puede decir quién más puede tocarla.
+access-owner-only = Solo el dueño de una aplicación puede decir quién más puede tocarla.
 access-view-only = Puedes mirar esta aplicación. Para cambiarla, pide a su dueño el rol Desplegar.
 role = Rol
 role-of = Rol de { $email }
 role-owner = Dueño
 role-deploy = Desplegar
 role-view = Ver
-flash-access-given = { $value } ya puede trabajar en esta app.
+flash-access-given = { $value } ya puede trabajar en esta aplicación.
 flash-access-taken = Se quitó el acceso a { $value }.
-collaborator-unknown = Nadie tiene en este servidor la dirección o el nombre de GitHub { $email }. Invítale primero.
-collaborator-owner = El dueño de una app ya tiene todos los derechos.
+collaborator-unknown = En este servidor nadie tiene la dirección o el nombre de GitHub { $email }. Invita antes a esa persona.
+collaborator-owner = El dueño de una aplicación ya tiene todos los derechos.
