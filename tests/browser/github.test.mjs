@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
 import { CLIENT, StandIn } from "../../script/github-demo/server.mjs";
-import { browse, overflowOnPhone, serve, violations } from "./served.mjs";
+import { browse, inspect, serve } from "./served.mjs";
 
 const PASSWORD = "correct horse battery";
 const EXAMPLE = new URL("../../examples/tienda-videojuegos", import.meta.url).pathname;
@@ -63,10 +63,9 @@ for (const [language, locale, login, app] of [
     let browser, page, faults;
 
     const look = async (name) => {
-      if (process.env.SIESTA_SCREENSHOTS) await page.screenshot({ path: join(process.env.SIESTA_SCREENSHOTS, `github-${name}-${language}.png`), fullPage: true });
-      assert.equal(await overflowOnPhone(page), "", `${name} is wider than a phone`);
-      await page.emulateMedia({ colorScheme: language === "en" ? "light" : "dark", reducedMotion: "reduce" });
-      assert.deepEqual(await violations(page), [], name);
+      const folder = process.env.SIESTA_SCREENSHOTS;
+      const picture = async (kind) => folder && page.screenshot({ path: join(folder, `github-${name}-${language}-${kind}.png`), fullPage: true });
+      assert.deepEqual(await inspect(page, picture), [], name);
     };
 
     before(async () => {
@@ -123,6 +122,24 @@ for (const [language, locale, login, app] of [
       await opened.waitForURL(new RegExp(`//${app}\\.localhost`));
       await opened.getByText("Tienda", { exact: false }).first().waitFor({ timeout: 90_000 });
       await opened.close();
+    });
+
+    test("More, Run console, heroku run bash: looks around in the dyno and leaves with an exit code", async () => {
+      await page.goto(`${server.url}/apps/${app}`);
+      await page.locator("summary", { hasText: t.more }).click();
+      await page.getByRole("link", { name: t["run-console"] }).click();
+      await page.locator("#f-command").fill("bash");
+      await page.getByRole("button", { name: t.run, exact: true }).click();
+      const [state, rows] = [page.locator("[data-console-state]"), page.locator(".xterm-rows")];
+      await state.filter({ hasText: t["console-connected"] }).waitFor({ timeout: 90_000 });
+      await page.keyboard.type("ls\n");
+      await rows.filter({ hasText: "requirements.txt" }).waitFor({ timeout: 60_000 });
+      await page.keyboard.type("python -c 'import flask, os; print(6 * 7 * 1000, os.environ[\"DYNO\"])'\n");
+      await rows.filter({ hasText: /42000 run\.\d+/ }).waitFor({ timeout: 60_000 });
+      await look("console");
+      await page.locator(".xterm").click();
+      await page.keyboard.type("exit 3\n");
+      await state.filter({ hasText: `${t["console-ended"]} 3` }).waitFor({ timeout: 60_000 });
     });
 
     test("after Enable Automatic Deploys a real git push goes live by itself", async () => {

@@ -1,12 +1,12 @@
-// Every page there is, from the routes themselves: in both languages and both themes, wide, and on a
-// telephone in the longer language. No console error, no policy report, no horizontal overflow, nothing
-// axe-core objects to. With $SIESTA_SCREENSHOTS each is also a picture.
+// Every page there is, from the routes themselves: in both languages and both themes, wide and on a
+// telephone. No console error, no policy report, no horizontal overflow, nothing axe-core objects to, and
+// not too heavy. With $SIESTA_SCREENSHOTS each is also a picture.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { PHONE, WIDE, browse, overflow, serve, violations } from "./served.mjs";
+import { browse, inspect, serve, weigh } from "./served.mjs";
 
 const ADMIN = "ana@example.org";
 const PASSWORD = "correct horse battery";
@@ -32,10 +32,11 @@ const PAGES = {
   "/invite/{token}": front("/invite/a-token"),
   "/reset/{token}": front("/reset/a-token"),
   "/docs/api": page("/docs/api"),
-  "/apps": page("/apps"),
+  "/apps": page("/apps", { also: ["/apps?q=niente&sort=deploy"] }),
   "/bin": page("/bin"),
   "/new": page("/new"),
   "/new/check": stream,
+  "/quota": page("/quota"),
   "/account": page("/account"),
   "/account/password": page("/account/password"),
   "/account/second-factor": page("/account/second-factor"),
@@ -58,7 +59,8 @@ const PAGES = {
   "/apps/{app}/github/head": stream,
   "/apps/{app}/github/deliveries": page("/apps/shop/github/deliveries"),
   "/apps/{app}/metrics": page("/apps/shop/metrics"),
-  "/apps/{app}/activity": page("/apps/shop/activity"),
+  "/apps/{app}/activity": page("/apps/shop/activity", { also: ["/apps/shop/activity?kind=config"] }),
+  "/apps/{app}/releases/{version}": page("/apps/shop/releases/v3"),
   "/apps/{app}/logs": page("/apps/shop/logs"),
   "/apps/{app}/logs/tail": stream,
   "/apps/{app}/logs/download": stream,
@@ -132,84 +134,91 @@ test("every page has a line here", () => {
   assert.deepEqual(Object.keys(PAGES).filter((path) => !found.includes(path)), [], "lines without a page");
 });
 
-for (const [language, locale] of [["en", "en-US"], ["es", "es-ES"]]) {
-  describe(`every page in ${language}`, { concurrency: false }, () => {
-    let browser, view, faults;
-    before(async () => {
-      ({ browser, page: view, faults } = await browse(locale));
-    });
-    after(() => browser?.close());
+describe("in both languages at once", { concurrency: 2 }, () => {
+  for (const [language, locale] of [["en", "en-US"], ["es", "es-ES"]]) {
+    describe(`every page in ${language}`, { concurrency: false }, () => {
+      let browser, view, faults;
+      before(async () => {
+        ({ browser, page: view, faults } = await browse(locale));
+      });
+      after(() => browser?.close());
 
-    /** Looks at the page that is open. axe reads light in one language and dark in the other. */
-    const look = async (name) => {
-      const wrong = [];
-      for (const colorScheme of ["light", "dark"]) {
-        await view.emulateMedia({ colorScheme, reducedMotion: "reduce" });
-        await picture(name, `wide-${colorScheme}`);
-        if ((colorScheme === "light") === (language === "en")) wrong.push(...(await violations(view)));
+      /** Looks at the page that is open. */
+      const look = async (name) => {
+        const folder = process.env.SIESTA_SCREENSHOTS;
+        const picture = async (kind) => folder && view.screenshot({ path: join(folder, `page-${name}-${language}-${kind}.png`), animations: "disabled" });
+        faults.push(...(await inspect(view, picture)).map((text) => `${name}: ${text}`));
+        assert.equal(await view.getAttribute("html", "lang"), language, name);
+      };
+      const open = async (route, path, number = 0) => {
+        const answer = await view.goto(server.url + path);
+        assert.equal(answer.status(), 200, path);
+        const name = route.replace("/apps/{app}", "/app").replaceAll(/[^a-z0-9]+/gi, "-").replaceAll(/^-|-$/g, "");
+        await look(name + (number ? `-${number}` : ""));
+      };
+
+      test("before the login", async () => {
+        for (const [route, { path, nobody }] of Object.entries(PAGES)) if (nobody) await open(route, path);
+        await view.goto(`${server.url}/login`);
+        await view.locator("#f-email").fill(ADMIN);
+        await view.locator("#f-password").fill(PASSWORD);
+        await view.locator("form[action='/login'] button").click();
+        await view.waitForURL("**/apps");
+      });
+
+      test("behind the login", async () => {
+        const shop = await view.context().newPage();
+        await shop.goto(server.url.replace("//", "//shop."));
+        await shop.close();
+        for (const [route, { path, nobody, also = [] }] of Object.entries(PAGES)) {
+          const address = typeof path === "function" ? path() : path;
+          if (address && !nobody) for (const [number, each] of [address, ...also].entries()) await open(route, each, number);
+        }
+      });
+
+      if (language === "en" && process.env.SIESTA_STACK_POSTGRES) {
+        test("psql in a console asks the app's own database", async () => {
+          const form = { command: "psql $DATABASE_URL -tAc 'select 6 * 7 * 1000'" };
+          const answer = await view.context().request.post(`${server.url}/apps/shop/console`, { form, headers: { "sec-fetch-site": "same-origin" } });
+          assert.match(await answer.text(), /<pre>\s*42000\s*<\/pre>/);
+        });
       }
-      wrong.push(await overflow(view));
-      if (language === "es") {
-        await view.setViewportSize(PHONE);
-        await picture(name, "phone-dark");
-        wrong.push(await overflow(view));
-        await view.setViewportSize(WIDE);
-      }
-      faults.push(...wrong.filter(Boolean).map((text) => `${name}: ${text}`));
-      assert.equal(await view.getAttribute("html", "lang"), language, name);
-    };
-    const picture = async (name, kind) => {
-      const folder = process.env.SIESTA_SCREENSHOTS;
-      if (folder) await view.screenshot({ path: join(folder, `page-${name}-${language}-${kind}.png`), animations: "disabled" });
-    };
-    const open = async (route, path, number = 0) => {
-      const answer = await view.goto(server.url + path);
-      assert.equal(answer.status(), 200, path);
-      const name = route.replace("/apps/{app}", "/app").replaceAll(/[^a-z0-9]+/gi, "-").replaceAll(/^-|-$/g, "");
-      await look(name + (number ? `-${number}` : ""));
-    };
 
-    test("before the login", async () => {
-      for (const [route, { path, nobody }] of Object.entries(PAGES)) if (nobody) await open(route, path);
-      await view.goto(`${server.url}/login`);
-      await view.locator("#f-email").fill(ADMIN);
-      await view.locator("#f-password").fill(PASSWORD);
-      await view.locator("form[action='/login'] button").click();
-      await view.waitForURL("**/apps");
+      test("a first view weighs less than 60 kB without fonts", async () => {
+        const { name, value } = (await view.context().cookies(server.url)).find((cookie) => cookie.name.endsWith("siesta"));
+        const [known, heavy] = [new Map(), []];
+        for (const [route, { path, nobody }] of Object.entries(PAGES)) {
+          const address = typeof path === "function" ? path() : path;
+          const bytes = address && (await weigh(server.url + address, nobody ? "" : `${name}=${value}`, known));
+          if (bytes > 60_000) heavy.push(`${route}: ${bytes}`);
+        }
+        assert.ok(known.size > 4, "style, script and the mark are counted");
+        assert.deepEqual(heavy, []);
+      });
+
+      test("an account that begins with its second factor", async () => {
+        await view.goto(`${server.url}/account`);
+        await view.locator("form[action='/account/second-factor'] button").click();
+        await view.locator(".qr").waitFor();
+        await look("second-factor-begun");
+      });
+
+      test("nothing was wrong", () => assert.deepEqual(faults, []));
+
+      test("what visitors see when no app answers, and who gets lost", async () => {
+        faults.length = 0;
+        for (const [name, app, status] of VISITORS) {
+          const answer = await view.goto(server.url.replace("//", `//${app}.`));
+          assert.equal(answer.status(), status, name);
+          await look(`visitor-${name}`);
+        }
+        for (const path of ["/apps/niente", "/nothing"]) {
+          assert.equal((await view.goto(server.url + path)).status(), 404);
+          await look(`lost${path.replaceAll("/", "-")}`);
+        }
+        // Chromium logs the status of the page itself.
+        assert.deepEqual(faults.filter((text) => !/status of (404|503)/.test(text)), []);
+      });
     });
-
-    test("behind the login", async () => {
-      const shop = await view.context().newPage();
-      await shop.goto(server.url.replace("//", "//shop."));
-      await shop.close();
-      for (const [route, { path, nobody, also = [] }] of Object.entries(PAGES)) {
-        const address = typeof path === "function" ? path() : path;
-        if (address && !nobody) for (const [number, each] of [address, ...also].entries()) await open(route, each, number);
-      }
-    });
-
-    test("an account that begins with its second factor", async () => {
-      await view.goto(`${server.url}/account`);
-      await view.locator("form[action='/account/second-factor'] button").click();
-      await view.locator(".qr").waitFor();
-      await look("second-factor-begun");
-    });
-
-    test("nothing was wrong", () => assert.deepEqual(faults, []));
-
-    test("what visitors see when no app answers, and who gets lost", async () => {
-      faults.length = 0;
-      for (const [name, app, status] of VISITORS) {
-        const answer = await view.goto(server.url.replace("//", `//${app}.`));
-        assert.equal(answer.status(), status, name);
-        await look(`visitor-${name}`);
-      }
-      for (const path of ["/apps/niente", "/nothing"]) {
-        assert.equal((await view.goto(server.url + path)).status(), 404);
-        await look(`lost${path.replaceAll("/", "-")}`);
-      }
-      // Chromium logs the status of the page itself.
-      assert.deepEqual(faults.filter((text) => !/status of (404|503)/.test(text)), []);
-    });
-  });
-}
+  }
+});

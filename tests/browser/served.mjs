@@ -2,7 +2,9 @@
 
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { get } from "node:http";
 import { createRequire } from "node:module";
+import { gunzipSync } from "node:zlib";
 import { chromium } from "playwright-core";
 
 export { freePort, serve } from "../clients/server.mjs";
@@ -33,7 +35,7 @@ export const PHONE = { width: 390, height: 844 };
 const NARROW = { width: 360, height: 740 };
 
 /** Looks at a page in both themes, wide and on a telephone, and leaves the wide, light view behind. axe
- *  reads it wide and light, and narrow and dark.
+ *  reads it whole at both widths, and again by its rules of colour in the dark.
  *  `shot` is called with `wide-light`, `wide-dark`, `phone-light`, `phone-dark`. */
 export async function inspect(page, shot = async () => {}) {
   const wrong = [];
@@ -43,7 +45,8 @@ export async function inspect(page, shot = async () => {}) {
       await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
       await page.evaluate(() => scrollTo(0, 0));
       await shot(`${name}-${colorScheme}`);
-      if ((name === "wide") === (colorScheme === "light")) wrong.push(...(await violations(page)).map((text) => `${name}, ${colorScheme}: ${text}`));
+      const found = await violations(page, colorScheme === "dark" ? COLOURS : undefined);
+      wrong.push(...found.map((text) => `${name}, ${colorScheme}: ${text}`));
     }
     wrong.push(await overflow(page));
   }
@@ -54,18 +57,16 @@ export async function inspect(page, shot = async () => {}) {
   return wrong.filter(Boolean);
 }
 
-/** Whether a page is wider than a small telephone; leaves the wide view behind. */
-export async function overflowOnPhone(page) {
-  await page.setViewportSize(NARROW);
-  const wrong = await overflow(page);
-  await page.setViewportSize(WIDE);
-  return wrong;
-}
+/** The rules of axe-core whose verdict the theme changes. */
+const COLOURS = ["color-contrast", "link-in-text-block"];
 
-/** What axe-core objects to. */
-export async function violations(page) {
+/** What axe-core objects to, by all of its rules or by some. */
+export async function violations(page, rules) {
   if (!(await page.evaluate(() => "axe" in globalThis))) await page.evaluate(AXE);
-  const found = await page.evaluate(async () => (await axe.run(document, { resultTypes: ["violations"] })).violations);
+  const found = await page.evaluate(async (rules) => {
+    const options = { resultTypes: ["violations"], ...(rules && { runOnly: { type: "rule", values: rules } }) };
+    return (await axe.run(document, options)).violations;
+  }, rules);
   return found.map(({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.html.slice(0, 160)} ${node.failureSummary.split("\n")[1] ?? ""}`).join(" | ")}`);
 }
 
@@ -77,6 +78,33 @@ export const overflow = (page) =>
     const culprit = [...document.querySelectorAll("body *")].find((element) => element.getBoundingClientRect().right > innerWidth + 1);
     return `${wide} px wider than ${innerWidth}: ${culprit?.outerHTML.slice(0, 120)}`;
   });
+
+/** Bytes of a first view of a page as they travel: the page and what it loads at once, fonts left out.
+ *  `known` keeps what files weigh from one call to the next. */
+export async function weigh(address, cookie, known) {
+  const { body, bytes } = await travelled(address, cookie);
+  const files = [...body.matchAll(/(?:href|src)="(\/assets\/[^"]+)"/g)].map(([, path]) => path);
+  let all = bytes;
+  for (const path of new Set(files)) {
+    if (!known.has(path)) known.set(path, (await travelled(new URL(path, address), cookie)).bytes);
+    all += known.get(path);
+  }
+  return all;
+}
+
+/** What is sent for an address to a browser that takes gzip. */
+function travelled(address, cookie) {
+  return new Promise((resolve, reject) => {
+    const headers = { "accept-encoding": "gzip", accept: "text/html", cookie };
+    const ask = get(address, { headers }, async (answer) => {
+      const sent = Buffer.concat(await answer.toArray());
+      const body = answer.headers["content-encoding"] === "gzip" ? gunzipSync(sent) : sent;
+      if (answer.statusCode === 200) resolve({ bytes: sent.length, body: body.toString() });
+      else reject(new Error(`${address}: ${answer.statusCode}`));
+    });
+    ask.on("error", reject);
+  });
+}
 
 /** The folder of an example as an archive. */
 export function archiveOf(example) {
