@@ -223,26 +223,27 @@ impl Supervisor {
 
     /// Works until the app is forgotten or the server stops. `found` are its containers from before.
     pub(super) async fn run(mut self, found: Vec<Container>) {
-        if let Err(error) = self.begin(found).await {
+        // What is awaited in a box of its own takes no memory of an app that sleeps.
+        if let Err(error) = Box::pin(self.begin(found)).await {
             self.complain(&error);
         }
         loop {
-            if let Err(error) = self.turn().await {
+            if let Err(error) = Box::pin(self.turn()).await {
                 self.complain(&error);
                 self.due.store((self.now() + Duration::from_secs(1)).millis(), Ordering::SeqCst);
             }
             tokio::select! {
                 biased;
-                Some((dyno, report)) = self.inbox.reports.recv() => self.hear(dyno, report).await,
+                Some((dyno, report)) = self.inbox.reports.recv() => Box::pin(self.hear(dyno, report)).await,
                 command = self.inbox.commands.recv() => match command {
                     None => return,
                     Some(Command::Forget(reply)) => {
-                        let done = self.forget().await;
+                        let done = Box::pin(self.forget()).await;
                         // Whoever asked may be gone.
                         let _ = reply.send(done);
                         return;
                     }
-                    Some(command) => self.obey(command).await,
+                    Some(command) => Box::pin(self.obey(command)).await,
                 },
                 () = self.inbox.wake.activated() => {}
             }

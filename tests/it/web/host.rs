@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use http::StatusCode;
 use siesta::{
-    clock::Clock as _,
     domain::{
         AddonId, BackupId,
         addon::AddonState,
@@ -231,7 +230,7 @@ async fn the_host_page_shows_the_newest_backup_of_each_database_and_of_the_serve
     let dump = async |name: &str, error: Option<&str>| {
         let addon = addons.iter().find(|addon| addon.name == name).unwrap();
         let (id, now) = (BackupId::new(), owners.clock.now());
-        let new = NewBackup { id, addon, kind: BackupKind::Scheduled, source: None, by_email: "", now };
+        let new = NewBackup { id, addon, kind: BackupKind::Scheduled, source: None, address: None, by_email: "", now };
         assert!(writer.add_backup(&new, 9).await.unwrap());
         match error {
             None => writer.complete_backup(id, 3, now).await.unwrap(),
