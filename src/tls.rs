@@ -3,6 +3,8 @@
 //! The CA lies in `<data>/tls/`: `ca.pem` for people to trust, `ca-key.pem` (0600) for us. Leaves
 //! live in memory only: they are signed when a name is first asked for, and again before they end.
 
+mod loopback;
+
 use std::{
     collections::HashMap,
     fmt, fs,
@@ -27,6 +29,7 @@ use crate::{
     config::Config,
     domain::Timestamp,
 };
+pub use loopback::loopback;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Clients whose clocks are behind accept a certificate that is younger than this difference.
@@ -257,7 +260,7 @@ mod tests {
     }
 
     /// A handshake by a client that trusts the local CA and wants `name`. Gives the certificate.
-    async fn connect(tls: &Arc<ServerConfig>, ca: &str, name: &str) -> Result<CertificateDer<'static>, std::io::Error> {
+    pub async fn connect(tls: &Arc<ServerConfig>, ca: &str, name: &str) -> Result<CertificateDer<'static>, std::io::Error> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(ca.as_bytes()).unwrap()).unwrap();
         let mut client = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();

@@ -15,7 +15,7 @@ use crate::{
     api::{
         Api, Route,
         paging::list,
-        reference::{Reference, app_reference},
+        reference::{Door, Reference, app_reference},
     },
     apps::App,
     domain::{DynoId, ProcessType},
@@ -106,7 +106,12 @@ impl Run {
     }
 }
 
-async fn run(State(api): State<Api>, access: Deployer, Json(wanted): Json<Run>) -> Result<(StatusCode, Json<Value>), Fault> {
+async fn run(
+    State(api): State<Api>,
+    access: Deployer,
+    Door(door): Door,
+    Json(wanted): Json<Run>,
+) -> Result<(StatusCode, Json<Value>), Fault> {
     let own = api.plans.of(&access.app).size_word();
     if wanted.size.as_ref().is_some_and(|Reference(size)| !size.eq_ignore_ascii_case(&own)) {
         return Err(Fault::invalid(format!("Dynos of this app have one size: {own}.")));
@@ -131,7 +136,10 @@ async fn run(State(api): State<Api>, access: Deployer, Json(wanted): Json<Run>) 
     };
     let mut body = shape(&api, &access.app, &dyno);
     if let Some(secret) = secret {
-        let (host, port) = (api.config.dashboard_host(), api.config.options.listen_tls.port());
+        let (host, port) = match door {
+            Some(port) => ("localhost", port),
+            None => (api.config.dashboard_host(), api.config.options.listen_tls.port()),
+        };
         body["attach_url"] = json!(format!("rendezvous://{host}:{port}/{}", secret.expose_secret()));
     }
     Ok((StatusCode::CREATED, Json(body)))

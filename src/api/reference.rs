@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::{api::Api, apps::App, http::Fault};
+use crate::{api::Api, apps::App, domain::network::DOOR, http::Fault};
 
 /// `"web"`, `{"name": "web"}` or `{"id": "..."}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,12 +55,26 @@ pub fn id_of(kind: &str, name: &str) -> Uuid {
     uuid::Builder::from_random_bytes(bytes).into_uuid()
 }
 
+/// The port of `siesta proxy` on the client's own machine, when the request came through it. No more than a
+/// port is believed: it can lead a client to its own loopback and nowhere else.
+pub struct Door(pub Option<u16>);
+
+impl FromRequestParts<Api> for Door {
+    type Rejection = Fault;
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Fault> {
+        Ok(Door(parts.headers.get(DOOR).and_then(|port| port.to_str().ok()?.parse().ok())))
+    }
+}
+
 /// The address the client reached us under, without a trailing slash: capability addresses start with it.
 pub struct BaseUrl(pub String);
 
 impl FromRequestParts<Api> for BaseUrl {
     type Rejection = Fault;
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Fault> {
+        if let Door(Some(port)) = Door::from_request_parts(parts, api).await? {
+            return Ok(BaseUrl(format!("http://localhost:{port}")));
+        }
         let host = parts.headers.get(header::HOST).and_then(|value| value.to_str().ok());
         let Some(host) = host else { return Ok(BaseUrl(api.config.dashboard_url())) };
         let tls_port = format!(":{}", api.config.options.listen_tls.port());

@@ -2,6 +2,9 @@
 
 use std::{net::IpAddr, str::FromStr};
 
+/// The header by which `siesta proxy` tells its port: what is answered names addresses at that door.
+pub const DOOR: &str = "siesta-door";
+
 /// A network or a single address: `10.0.0.0/8`, `192.0.2.7`, `2001:db8::/32`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Network {

@@ -9,7 +9,10 @@ use std::{
 };
 
 use reqwest::{StatusCode, Url};
-use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use rustls::{
+    ClientConfig,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -60,22 +63,26 @@ impl Login {
         self.key.clone().into()
     }
 
-    /// `HOST:PORT` of the server.
-    pub fn authority(&self) -> Result<String, RemoteError> {
+    /// Host and port of the server; the host without the brackets of IPv6.
+    pub fn place(&self) -> Result<(String, u16), RemoteError> {
         let url = address(&self.server)?;
         let host = url.host_str().ok_or_else(|| RemoteError::BadAddress(self.server.clone()))?;
-        Ok(format!("{host}:{}", url.port_or_known_default().unwrap_or(443)))
+        Ok((host.trim_matches(['[', ']']).to_owned(), url.port_or_known_default().unwrap_or(443)))
     }
 
-    /// A client that trusts the system's certificates and the server's own CA.
-    pub fn client(&self) -> Result<reqwest::Client, RemoteError> {
+    /// TLS that trusts the system's certificates and the server's own CA.
+    pub fn tls(&self) -> ClientConfig {
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(self.ca.as_deref().unwrap_or_default().as_bytes()).collect();
-        let (tls, _) = egress::trusting(certificates.unwrap_or_default());
+        egress::trusting(certificates.unwrap_or_default()).0
+    }
+
+    /// A client of the web that trusts the same.
+    pub fn client(&self) -> Result<reqwest::Client, RemoteError> {
         let client = reqwest::Client::builder()
             .http1_only()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT)
-            .tls_backend_preconfigured(tls)
+            .tls_backend_preconfigured(self.tls())
             .build();
         client.map_err(|error| self.unreachable(&error))
     }
@@ -113,9 +120,17 @@ impl Keyring {
         Ok(Keyring { path: path.ok_or(RemoteError::NoHome)? })
     }
 
-    /// The certificate of the server's CA lies beside it, for programs that want a file.
-    pub fn ca_file(&self) -> PathBuf {
-        self.path.with_file_name("ca.pem")
+    /// The certificate of the door at a port lies beside it, for programs that want a file.
+    pub fn door_file(&self, port: u16) -> PathBuf {
+        self.path.with_file_name(format!("door-{port}.pem"))
+    }
+
+    /// Writes the certificate that clients of the door at this port trust.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn keep_door(&self, port: u16, certificate: &str) -> Result<(), RemoteError> {
+        write(&self.door_file(port), certificate.as_bytes())
     }
 
     /// # Errors
@@ -129,17 +144,10 @@ impl Keyring {
     }
 
     /// # Errors
-    /// When a file cannot be written.
+    /// When the file cannot be written.
     pub fn keep(&self, login: &Login) -> Result<(), RemoteError> {
         let text = serde_json::to_vec_pretty(login).expect("plain fields are JSON");
-        write(&self.path, &text)?;
-        match &login.ca {
-            Some(ca) => write(&self.ca_file(), ca.as_bytes()),
-            None => match fs::remove_file(self.ca_file()) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(RemoteError::File(self.ca_file(), error)),
-                _ => Ok(()),
-            },
-        }
+        write(&self.path, &text)
     }
 }
 
@@ -267,21 +275,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let keyring = Keyring { path: folder.path().join("siesta/login.json") };
         assert!(matches!(keyring.read(), Err(RemoteError::NotLoggedIn)));
-        let mut login = Login {
+        let login = Login {
             server: "https://localhost:8443".into(),
             email: "ana@example.org".into(),
             key: "HRKU-x".into(),
             ca: Some("pem".into()),
         };
         keyring.keep(&login).unwrap();
-        for file in [&keyring.path, &keyring.ca_file()] {
+        keyring.keep_door(5080, "pem").unwrap();
+        for file in [&keyring.path, &keyring.door_file(5080)] {
             assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600, "{}", file.display());
         }
         assert_eq!(keyring.read().unwrap().key().expose_secret(), "HRKU-x");
         assert!(!format!("{login:?}").contains("HRKU"));
-        login.ca = None;
-        keyring.keep(&login).unwrap();
-        assert!(!keyring.ca_file().exists(), "the CA of another server is not trusted any more");
         fs::write(&keyring.path, "{").unwrap();
         assert!(matches!(keyring.read(), Err(RemoteError::Damaged(_))));
     }
@@ -295,6 +301,8 @@ mod tests {
             assert!(address(bad).is_err(), "{bad}");
         }
         let login = Login { server: "https://siesta.example.org".into(), email: String::new(), key: String::new(), ca: None };
-        assert_eq!(login.authority().unwrap(), "siesta.example.org:443");
+        assert_eq!(login.place().unwrap(), ("siesta.example.org".to_owned(), 443));
+        let login = Login { server: "https://[::1]:8443".into(), ..login };
+        assert_eq!(login.place().unwrap(), ("::1".to_owned(), 8443));
     }
 }

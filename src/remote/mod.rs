@@ -1,5 +1,5 @@
 //! The user's own machine: `siesta login` keeps a key of a server somewhere else, `siesta proxy` opens
-//! a door to it on loopback, where the official CLI and `psql` may go.
+//! doors to it on loopback, where the official CLI, git and `psql` may go.
 
 mod door;
 mod login;
@@ -7,6 +7,8 @@ mod postgres;
 mod proxy;
 
 use std::{io, path::PathBuf};
+
+use crate::tls::TlsError;
 
 pub use login::{Keyring, Login, LoginOptions, log_in};
 pub use proxy::{ProxyOptions, proxy};
@@ -39,4 +41,6 @@ pub enum RemoteError {
     Refused(String),
     #[error("127.0.0.1:{0} cannot be listened on: {1}. Choose another port with --port.")]
     Port(u16, io::Error),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }

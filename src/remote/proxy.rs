@@ -8,8 +8,8 @@ use std::{
 use secrecy::ExposeSecret as _;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Keyring, Login, RemoteError, door, postgres};
-use crate::scheduler::Tasks;
+use super::{Keyring, Login, RemoteError, door::Door, postgres};
+use crate::{clock::SystemClock, scheduler::Tasks, tls};
 
 /// Where databases are: their addresses name this port.
 const POSTGRES_PORT: u16 = 5432;
@@ -19,7 +19,7 @@ const POSTGRES_ADDRESSES: std::ops::RangeInclusive<u8> = 1..=8;
 /// Where the doors are opened.
 #[derive(clap::Args)]
 pub struct ProxyOptions {
-    /// Port of the API on 127.0.0.1.
+    /// Port on 127.0.0.1 for the API, git and one-off dynos.
     #[arg(long, default_value_t = 5080)]
     port: u16,
 }
@@ -30,50 +30,62 @@ pub struct ProxyOptions {
 /// When nobody is logged in or the port is taken.
 pub async fn proxy(options: ProxyOptions, keyring: &Keyring, print: impl Fn(&str)) -> Result<(), RemoteError> {
     let login = keyring.read()?;
-    let client = login.client()?;
-    let api = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await.map_err(|error| RemoteError::Port(options.port, error))?;
-    let port = api.local_addr().map_err(|error| RemoteError::Port(options.port, error))?.port();
+    let taken = |error| RemoteError::Port(options.port, error);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await.map_err(taken)?;
+    let port = listener.local_addr().map_err(taken)?.port();
+    let (inside, certificate) = tls::loopback(&SystemClock)?;
+    keyring.keep_door(port, &certificate)?;
     let databases = databases().await;
     let at = databases.as_ref().and_then(|listener| listener.local_addr().ok()).map(|at| at.ip());
-    print(&exports(&login, keyring, port, at)?);
+    print(&exports(&login, &keyring.door_file(port).display().to_string(), port, at));
     let tasks = Tasks::new();
-    let (for_api, for_databases) = ((login.clone(), client.clone()), (login, client));
+    let door = Door::new(login.clone(), port, inside)?;
+    let client = login.client()?;
     tokio::join!(
-        accept(Some(api), &tasks, move |stream| door::serve(for_api.0.clone(), for_api.1.clone(), stream)),
-        accept(databases, &tasks, move |stream| postgres::serve(for_databases.0.clone(), for_databases.1.clone(), stream)),
+        accept(Some(listener), &tasks, move |stream| door.clone().serve(stream)),
+        accept(databases, &tasks, move |stream| postgres::serve(login.clone(), client.clone(), stream)),
     );
     Ok(())
 }
 
+/// What git asks for a password at the door: the key that the shell has.
+const HELPER: &str = r#"!f() { test "$1" = get && printf 'username=siesta\npassword=%s\n' "$HEROKU_API_KEY"; }; f"#;
+
 /// The lines that point clients at the doors. Without the last ones their key would go elsewhere, too.
-fn exports(login: &Login, keyring: &Keyring, port: u16, databases: Option<IpAddr>) -> Result<String, RemoteError> {
-    let here = format!("http://localhost:{port}");
+fn exports(login: &Login, certificate: &str, port: u16, databases: Option<IpAddr>) -> String {
+    let (here, git) = (format!("http://localhost:{port}"), format!("https://localhost:{port}"));
     let mut set = vec![
         ("HEROKU_HOST", here.clone()),
         ("HEROKU_API_KEY", login.key().expose_secret().to_owned()),
-        ("HEROKU_GIT_HOST", login.authority()?),
+        ("HEROKU_GIT_HOST", format!("localhost:{port}")),
         ("HEROKU_DATA_HOST", "localhost".to_owned()),
-        ("HEROKU_PARTICLEBOARD_URL", here),
+        ("HEROKU_REDIS_HOST", "localhost".to_owned()),
+        ("HEROKU_PARTICLEBOARD_URL", here.clone()),
+        ("HEROKU_LOGIN_HOST", here.clone()),
+        ("HEROKU_BUILDPACK_REGISTRY_URL", here),
         ("DISABLE_TELEMETRY", "true".to_owned()),
         ("HEROKU_SKIP_ANALYTICS", "1".to_owned()),
         ("HEROKU_DISABLE_AUTOUPDATE", "1".to_owned()),
+        ("NODE_EXTRA_CA_CERTS", certificate.to_owned()),
+        // For this address alone: other places are trusted as before.
+        ("GIT_CONFIG_COUNT", "2".to_owned()),
+        ("GIT_CONFIG_KEY_0", format!("http.{git}/.sslCAInfo")),
+        ("GIT_CONFIG_VALUE_0", certificate.to_owned()),
+        ("GIT_CONFIG_KEY_1", format!("credential.{git}.helper")),
+        ("GIT_CONFIG_VALUE_1", HELPER.to_owned()),
     ];
-    if login.ca.is_some() {
-        let file = keyring.ca_file().display().to_string();
-        set.extend([("NODE_EXTRA_CA_CERTS", file.clone()), ("GIT_SSL_CAINFO", file)]);
-    }
     if let Some(address) = databases {
         set.extend([("PGHOSTADDR", address.to_string()), ("PGSSLMODE", "disable".to_owned())]);
     }
     let mut lines = vec![format!(
-        "# {} on {}. Paste these lines where you use heroku; the doors are open until this program ends.",
+        "# {} on {}. Paste these lines where you use heroku and git; the doors are open until this program ends.",
         login.email, login.server
     )];
     lines.extend(set.into_iter().map(|(name, value)| format!("export {name}={}", quoted(&value))));
     if databases.is_none() {
         lines.push(format!("# Port {POSTGRES_PORT} is taken on this machine: pg:psql cannot be used."));
     }
-    Ok(lines.join("\n"))
+    lines.join("\n")
 }
 
 /// As a shell reads it back, whatever is in it.

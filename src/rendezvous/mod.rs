@@ -6,6 +6,7 @@
 
 mod line;
 mod marker;
+mod relay;
 
 use std::{io, time::Duration};
 
@@ -23,6 +24,7 @@ use crate::{
 };
 use line::{Line, Records};
 use marker::Whole;
+pub use relay::{relay, turn_away};
 
 /// A client must say its secret in this time.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -84,6 +86,11 @@ async fn refuse(error: DynoError, from: &mut (impl AsyncRead + Unpin), to: &mut 
         DynoError::DidNotBoot(why) => why,
         error => error.to_string(),
     };
+    tell(&why, from, to).await
+}
+
+/// One sentence instead of a process.
+async fn tell(why: &str, from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
     greet(to).await?;
     to.write_all(format!(" !    {why}\r\n").as_bytes()).await?;
     finish(from, to).await

@@ -39,7 +39,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("backup", "domain clock addons host logs scheduler secrets store"),
     ("doctor", "domain clock config egress engine host secrets store"),
     ("tls", "domain clock config"),
-    ("remote", "egress scheduler"),
+    ("remote", "domain clock egress rendezvous scheduler tls"),
     (
         "http",
         "domain clock config audit accounts addons apps connections github repositories builder domains dynos hooks_out logs pipelines plans releases store secrets",

@@ -4,6 +4,7 @@ use axum::body::Body;
 use futures_util::StreamExt as _;
 use http::{Method, Request};
 use http_body_util::BodyExt as _;
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use siesta::domain::{LogLine, log_line::Source};
 
@@ -144,6 +145,30 @@ async fn a_source_is_uploaded_and_built_by_the_addresses_alone() {
         assert_eq!((text.status.as_u16(), text.header("content-type")), (200, Some("text/plain; charset=utf-8")));
         let events = server.send(events(&path_of(url))).await;
         assert!(events.text.ends_with("event: end\ndata: failed\n\n"), "{}", events.text);
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn through_the_door_of_a_machine_all_addresses_are_that_doors() {
+    let server = Server::start().await;
+    let ana = server.person("ana@example.org").await;
+    let app = server.app(&ana, "tienda").await;
+    server.deploy(&ana, &app).await;
+    let ask = async |door: &str, path: &str, body: Value| {
+        let request = request(Method::POST, path)
+            .header("authorization", format!("Bearer {}", ana.token.expose_secret()))
+            .header("content-type", "application/json")
+            .header("siesta-door", door);
+        server.send(request.body(Body::from(body.to_string())).unwrap()).await.json()
+    };
+    let run = json!({ "command": "ls", "attach": true });
+    let (session, dyno) = (ask("5080", "/apps/tienda/log-sessions", json!({})).await, ask("5080", "/apps/tienda/dynos", run).await);
+    assert!(session["logplex_url"].as_str().unwrap().starts_with("http://localhost:5080/streams/log/"), "{session}");
+    assert!(dyno["attach_url"].as_str().unwrap().starts_with("rendezvous://localhost:5080/"), "{dyno}");
+    for other in ["evil.example:5080", "99999", "", "5080/@evil.example"] {
+        let session = ask(other, "/apps/tienda/log-sessions", json!({})).await;
+        path_of(&session["logplex_url"]);
     }
     server.stop().await;
 }
