@@ -32,3 +32,16 @@ code-lead = Type the code that your telephone shows now.
 code-hint = Six digits, or one of your recovery codes.
 code-wrong = That code is not right, or it was used before. Wait for the next one.
 login-code-late = That took too long. Log in again.
+
+terminal-title = A terminal asks to be let in
+terminal-lead = It would get an API key of { $email }, good for 30 days, and could do all that you can.
+terminal-says = What it says of itself
+terminal-from = Where it asks from
+terminal-warning = Say yes only if you have just typed “heroku login” yourself, in that terminal. Somebody who sent you this address wants your account.
+terminal-yes = Yes, that is me
+terminal-no = No
+terminal-let-in = The terminal is in
+terminal-sent-away = The terminal was sent away
+terminal-close = You can close this page. Keys are listed, and revoked, on your account's page.
+terminal-nobody = No terminal waits here any more
+terminal-again = The login was answered already, or ten minutes have passed. Type “heroku login” again.

@@ -32,3 +32,16 @@ code-lead = Escribe el código que muestra ahora tu teléfono.
 code-hint = Seis cifras, o uno de tus códigos de recuperación.
 code-wrong = Ese código no es correcto o ya se usó. Espera al siguiente.
 login-code-late = Ha tardado demasiado. Entra otra vez.
+
+terminal-title = Una terminal pide entrar
+terminal-lead = Recibiría un token de la API de { $email }, válido 30 días, y podría hacer todo lo que tú puedes.
+terminal-says = Lo que dice de sí misma
+terminal-from = Desde dónde pregunta
+terminal-warning = Di que sí solo si acabas de escribir «heroku login» tú, en esa terminal. Quien te haya mandado esta dirección quiere tu cuenta.
+terminal-yes = Sí, soy yo
+terminal-no = No
+terminal-let-in = La terminal ha entrado
+terminal-sent-away = La terminal se ha ido con un no
+terminal-close = Puedes cerrar esta página. Los tokens se ven, y se revocan, en la página de tu cuenta.
+terminal-nobody = Aquí ya no espera ninguna terminal
+terminal-again = El inicio de sesión ya tuvo respuesta, o han pasado diez minutos. Escribe «heroku login» otra vez.

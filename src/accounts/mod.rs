@@ -10,6 +10,7 @@ mod links;
 mod password;
 mod second_factor;
 mod sessions;
+mod terminals;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -27,10 +28,12 @@ use crate::{
 
 use attempts::Attempts;
 use password::Hasher;
+use terminals::Terminals;
 
 pub use crate::domain::user::{Collaborator, Session, SignUp, Token, User};
 pub use password::PasswordError;
 pub use second_factor::{Enrolment, LogIn};
+pub use terminals::{Asker, TerminalKey, TerminalLogin};
 
 /// What can go wrong with accounts.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +107,8 @@ pub struct Accounts {
     claim_token: Arc<Mutex<Option<Vec<u8>>>>,
     /// Once claimed always claimed: spares the question to the database.
     claimed: Arc<AtomicBool>,
+    /// Those that wait in `heroku login`.
+    terminals: Arc<Terminals>,
 }
 
 impl Accounts {
@@ -117,6 +122,7 @@ impl Accounts {
             attempts: Arc::default(),
             claim_token: Arc::default(),
             claimed: Arc::default(),
+            terminals: Arc::default(),
         }
     }
 

@@ -19,16 +19,16 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-struct House {
-    accounts: Accounts,
-    clock: ManualClock,
+pub(super) struct House {
+    pub(super) accounts: Accounts,
+    pub(super) clock: ManualClock,
     reader: Reader,
     writer: Writer,
     _folder: tempfile::TempDir,
 }
 
 impl House {
-    async fn new() -> House {
+    pub(super) async fn new() -> House {
         let folder = tempfile::tempdir().unwrap();
         let (reader, writer) = store::open(&folder.path().join("siesta.db")).await.unwrap();
         let clock = ManualClock::at(Timestamp::from_secs(1_700_000_000));
@@ -38,7 +38,7 @@ impl House {
     }
 
     /// A house with one account, made from the command line.
-    async fn with_ana() -> (House, User) {
+    pub(super) async fn with_ana() -> (House, User) {
         let house = House::new().await;
         let ana = house.accounts.create_user(EMAIL, &PASSWORD.into(), false).await.unwrap();
         (house, ana)

@@ -39,6 +39,7 @@ mod slugs;
 mod sni_endpoints;
 mod sources;
 mod transfers;
+mod terminals;
 mod tunnel;
 mod warning;
 mod webhooks;
@@ -147,8 +148,8 @@ impl FromRef<Api> for Arc<Config> {
     }
 }
 
-/// Addresses that need no token: they hold a secret themselves, or tell what everybody may know.
-const OPEN: [&str; 4] = ["/streams/", "/sources/", "/buildpacks/", "/openapi.json"];
+/// Addresses that need no token: they hold a secret themselves, lead to one, or tell what everybody may know.
+const OPEN: [&str; 5] = ["/auth", "/streams/", "/sources/", "/buildpacks/", "/openapi.json"];
 
 /// Who may call a route.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -219,6 +220,7 @@ pub fn routes() -> Vec<Route> {
         sni_endpoints::routes(),
         sources::routes(),
         transfers::routes(),
+        terminals::routes(),
         webhooks::routes(),
         tunnel::routes(),
     ]

@@ -78,6 +78,7 @@ mod say;
 mod settings;
 mod state;
 mod steps;
+mod terminal;
 mod why;
 
 pub use console::Consoles;
@@ -148,6 +149,7 @@ pub fn router(web: Web) -> Router {
         .route("/new", get(apps::new_page).post(apps::create))
         .route("/new/check", get(apps::check_name))
         .route("/quota", get(quota::quota))
+        .route("/login/terminal/{token}", get(terminal::ask).post(terminal::answer))
         .route("/account", get(account::account))
         .route("/account/tokens", post(account::create_token))
         .route("/account/tokens/{token}/revoke", post(account::revoke_token))

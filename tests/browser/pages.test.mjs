@@ -26,6 +26,7 @@ const PAGES = {
   "/login": front("/login"),
   "/login/code": away,
   "/login/github": away,
+  "/login/terminal/{token}": page(() => terminal),
   "/github/callback": away,
   "/github/connect": away,
   "/signup": front("/signup"),
@@ -77,7 +78,7 @@ const VISITORS = [
   ["maintenance", "closed", 503],
 ];
 
-let server, addon, build;
+let server, addon, build, terminal;
 
 /** The routes of the dashboard that answer to GET, read from where they are made. */
 function routes() {
@@ -120,6 +121,7 @@ before(async () => {
   await api("PATCH", "/apps/closed", { maintenance: true });
   await api("DELETE", "/apps/thrown-away");
   [{ id: build }] = await api("GET", "/apps/shop/builds");
+  ({ browser_url: terminal } = await api("POST", "/auth", { description: "Heroku CLI login from a-machine" }));
   if (process.env.SIESTA_STACK_POSTGRES) {
     ({ name: addon } = await api("POST", "/apps/shop/addons", { plan: "heroku-postgresql:mini" }));
     await until(() => api("GET", `/apps/shop/addons/${addon}`), ({ state }) => state === "provisioned");
@@ -194,6 +196,15 @@ describe("in both languages at once", { concurrency: 2 }, () => {
         }
         assert.ok(known.size > 4, "style, script and the mark are counted");
         assert.deepEqual(heavy, []);
+      });
+
+      test("lets a terminal in that waits in heroku login", async () => {
+        const begun = await api("POST", "/auth", { description: "Heroku CLI login from another-machine" });
+        await view.goto(server.url + begun.browser_url);
+        const told = fetch(server.url + begun.cli_url, { headers: { authorization: `Bearer ${begun.token}` } });
+        await view.locator("button[value=true]").click();
+        assert.match((await (await told).json()).access_token, /^HRKU-/);
+        await look("terminal-let-in");
       });
 
       test("an account that begins with its second factor", async () => {

@@ -222,7 +222,7 @@ fn the_shared_listener_knows_what_is_for_the_api() {
     assert!(is("/apps", &[host, ("accept", "application/vnd.heroku+json; version=3.sdk")]));
     assert!(is("/apps", &[("host", "API.siesta.example.org:8080")]));
     assert!(is("/apps", &[("host", "api.apps.example.org")]));
-    assert!(is("/streams/log/x", &[host]) && is("/sources/x", &[host]));
+    assert!(is("/streams/log/x", &[host]) && is("/sources/x", &[host]) && is("/auth", &[host]) && is("/auth/x", &[host]));
     assert!(!is("/apps", &[host, ("cookie", "siesta=x"), ("accept", "text/html")]));
     assert!(!is("/sources", &[host]) && !is("/streams", &[host]));
 }
