@@ -51,7 +51,7 @@ impl Accounts {
         let token = Token {
             id: TokenId::new(),
             user_id: user,
-            description: description.chars().filter(|c| !c.is_control()).take(MAX_DESCRIPTION).collect(),
+            description: plain(description),
             prefix: secret.expose_secret()[..SHOWN].to_owned(),
             created_at: self.clock.now(),
             expires_at,
@@ -66,9 +66,31 @@ impl Accounts {
         Ok(self.reader.tokens(user).await?)
     }
 
+    /// Changes what a token is called.
+    pub async fn describe_token(&self, user: UserId, token: TokenId, description: &str) -> Result<Token, AccountError> {
+        self.writer.describe_token(user, token, &plain(description)).await?;
+        self.token_of(user, token).await
+    }
+
+    /// Gives a token another secret, returned once; the old one is worthless from then on.
+    pub async fn regenerate_token(&self, user: UserId, token: TokenId) -> Result<(Token, SecretString), AccountError> {
+        let secret = new_secret();
+        self.writer.replace_token(user, token, &token_hash(&secret), &secret.expose_secret()[..SHOWN]).await?;
+        Ok((self.token_of(user, token).await?, secret))
+    }
+
+    async fn token_of(&self, user: UserId, token: TokenId) -> Result<Token, AccountError> {
+        self.reader.tokens(user).await?.into_iter().find(|found| found.id == token).ok_or(AccountError::NoSuchToken)
+    }
+
     pub async fn revoke_token(&self, user: UserId, token: TokenId) -> Result<(), AccountError> {
         if self.writer.delete_token(user, token).await? { Ok(()) } else { Err(AccountError::NoSuchToken) }
     }
+}
+
+/// What is kept of a description.
+fn plain(description: &str) -> String {
+    description.chars().filter(|c| !c.is_control()).take(MAX_DESCRIPTION).collect()
 }
 
 fn new_secret() -> SecretString {

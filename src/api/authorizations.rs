@@ -23,12 +23,14 @@ pub fn routes() -> Vec<Route> {
         Route::new(Method::POST, "/oauth/authorizations", create),
         Route::new(Method::GET, "/oauth/authorizations", all),
         Route::new(Method::GET, "/oauth/authorizations/{authorization}", show),
+        Route::new(Method::PATCH, "/oauth/authorizations/{authorization}", update),
         Route::new(Method::DELETE, "/oauth/authorizations/{authorization}", revoke),
+        Route::new(Method::POST, "/oauth/authorizations/{authorization}/actions/regenerate-tokens", regenerate),
         Route::new(Method::DELETE, "/oauth/sessions/{session}", no_session),
     ]
 }
 
-/// `secret` is there once, when the token is made; later only its first characters are shown.
+/// `secret` is there when the token is made, and for who has just sent it; else only its first characters are shown.
 fn shape(token: &Token, secret: Option<&str>, user: &User, now: Timestamp) -> Value {
     let hidden = format!("{}**********", token.prefix);
     json!({
@@ -80,10 +82,14 @@ async fn create(State(api): State<Api>, LoggingIn(user): LoggingIn, Json(new): J
     Ok((StatusCode::CREATED, Json(shape(&token, Some(secret.expose_secret()), &user, now))))
 }
 
-async fn all(State(api): State<Api>, CurrentUser(user): CurrentUser, headers: HeaderMap) -> Result<Response, Fault> {
+/// The caller's own key is shown whole, for it has sent it: by that older clients find what to revoke when they log out.
+async fn all(State(api): State<Api>, WithToken(caller): WithToken, headers: HeaderMap) -> Result<Response, Fault> {
     let now = api.clock.now();
-    let tokens = api.accounts.tokens(user.id).await?;
-    list(&headers, &["id", "created_at", "updated_at"], tokens.iter().map(|token| shape(token, None, &user, now)).collect())
+    let sent = credentials(&headers).map(|(_, secret)| secret);
+    let own = |token: &Token| sent.as_ref().filter(|_| caller.token == Some(token.id)).map(ExposeSecret::expose_secret);
+    let tokens = api.accounts.tokens(caller.user.id).await?;
+    let shapes = tokens.iter().map(|token| shape(token, own(token), &caller.user, now)).collect();
+    list(&headers, &["id", "created_at", "updated_at"], shapes)
 }
 
 /// The token named by its id, or by `~`: the one the request came with.
@@ -111,6 +117,31 @@ async fn show(State(api): State<Api>, WithToken(caller): WithToken, Path(id): Pa
     }
     let token = named(&api, &caller, &id).await?;
     Ok(Json(shape(&token, None, &caller.user, api.clock.now())))
+}
+
+#[derive(Deserialize)]
+struct Changes {
+    description: Option<String>,
+}
+
+async fn update(
+    State(api): State<Api>,
+    WithToken(caller): WithToken,
+    Path(id): Path<String>,
+    Json(changes): Json<Changes>,
+) -> Result<Json<Value>, Fault> {
+    let mut token = named(&api, &caller, &id).await?;
+    if let Some(description) = changes.description {
+        token = api.accounts.describe_token(caller.user.id, token.id, &description).await?;
+    }
+    Ok(Json(shape(&token, None, &caller.user, api.clock.now())))
+}
+
+/// Another secret for the same key; the old one opens nothing any more.
+async fn regenerate(State(api): State<Api>, WithToken(caller): WithToken, Path(id): Path<String>) -> Result<Json<Value>, Fault> {
+    let token = named(&api, &caller, &id).await?;
+    let (token, secret) = api.accounts.regenerate_token(caller.user.id, token.id).await?;
+    Ok(Json(shape(&token, Some(secret.expose_secret()), &caller.user, api.clock.now())))
 }
 
 async fn revoke(State(api): State<Api>, WithToken(caller): WithToken, Path(id): Path<String>) -> Result<Json<Value>, Fault> {

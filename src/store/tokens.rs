@@ -52,6 +52,20 @@ impl Writer {
         Ok(())
     }
 
+    /// Nothing happens when the account has no such token.
+    pub async fn describe_token(&self, user: UserId, id: TokenId, description: &str) -> Result<(), StoreError> {
+        let query = sqlx::query!("update tokens set description = ? where user_id = ? and id = ?", description, user, id);
+        query.execute(self.pool()).await?;
+        Ok(())
+    }
+
+    /// Nothing happens when the account has no such token.
+    pub async fn replace_token(&self, user: UserId, id: TokenId, token_hash: &[u8], prefix: &str) -> Result<(), StoreError> {
+        let query = sqlx::query!("update tokens set token_hash = ?, prefix = ? where user_id = ? and id = ?", token_hash, prefix, user, id);
+        query.execute(self.pool()).await?;
+        Ok(())
+    }
+
     /// False: the account has no such token.
     pub async fn delete_token(&self, user: UserId, id: TokenId) -> Result<bool, StoreError> {
         let done = sqlx::query!("delete from tokens where user_id = ? and id = ?", user, id).execute(self.pool()).await?;

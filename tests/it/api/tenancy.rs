@@ -200,6 +200,8 @@ pub fn matrix() -> Vec<(Method, &'static str, Option<Value>, u16)> {
         (get, "/users/{account}/apps", None, 200),
         // Last: what takes away what the others need.
         (delete.clone(), "/apps/{app}", None, 200),
+        (patch.clone(), "/oauth/authorizations/{authorization}", Some(json!({ "description": "robot" })), 200),
+        (post.clone(), "/oauth/authorizations/{authorization}/actions/regenerate-tokens", None, 200),
         (delete, "/oauth/authorizations/{authorization}", None, 200),
     ]
 }
