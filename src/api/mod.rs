@@ -4,6 +4,7 @@
 //! Around the routes, from the outside in: request id, faults as JSON, ETags, who asks (a token,
 //! never a cookie), the hourly allowance.
 
+pub mod absent;
 mod account;
 mod addon_attachments;
 mod addons;
@@ -38,8 +39,8 @@ mod render;
 mod slugs;
 mod sni_endpoints;
 mod sources;
-mod transfers;
 mod terminals;
+mod transfers;
 mod tunnel;
 mod warning;
 mod webhooks;
@@ -67,7 +68,7 @@ use crate::{
     domains::Domains,
     dynos::Dynos,
     hooks_out::Webhooks,
-    http::{Fault, authenticate_token, keep_trail, request_id},
+    http::{authenticate_token, keep_trail, request_id},
     logs::{Logs, drains::Drains},
     metrics::History,
     pipelines::Pipelines,
@@ -219,8 +220,8 @@ pub fn routes() -> Vec<Route> {
         slugs::routes(),
         sni_endpoints::routes(),
         sources::routes(),
-        transfers::routes(),
         terminals::routes(),
+        transfers::routes(),
         webhooks::routes(),
         tunnel::routes(),
     ]
@@ -229,7 +230,8 @@ pub fn routes() -> Vec<Route> {
     .collect()
 }
 
-/// The API as a service. Unknown addresses and wrong methods are the same 404, for everybody.
+/// The API as a service. Unknown addresses and wrong methods are the same 404, for everybody; what Heroku has
+/// and we have not says so.
 pub fn router(api: Api) -> Router {
     let router = routes().into_iter().fold(Router::new(), |router, route| router.route(route.path, route.handler));
     router
@@ -237,8 +239,8 @@ pub fn router(api: Api) -> Router {
         .layer(from_fn_with_state((api.audit.clone(), "api"), keep_trail))
         .layer(from_fn_with_state(api.clone(), limit::count))
         .layer(from_fn_with_state(api.clone(), authenticate_token))
-        .fallback(async || Fault::no_route())
-        .method_not_allowed_fallback(async || Fault::no_route())
+        .fallback(absent::no_route)
+        .method_not_allowed_fallback(absent::no_route)
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(CatchPanicLayer::new())
         .layer(from_fn(render::etags))

@@ -6,7 +6,10 @@ use axum::extract::State;
 use http::StatusCode;
 
 use crate::{
-    api::openapi::{Call, SECTIONS, Section},
+    api::{
+        absent::{ABSENT, Absent},
+        openapi::{Call, SECTIONS, Section},
+    },
     web::{Page, Web, cx::Cx, lang::Lang, page},
 };
 
@@ -16,6 +19,7 @@ struct ReferencePage {
     cx: Cx,
     base: String,
     sections: &'static [Section],
+    absent: &'static [Absent],
 }
 
 impl ReferencePage {
@@ -33,6 +37,6 @@ impl ReferencePage {
 }
 
 pub async fn reference(State(web): State<Web>, cx: Cx) -> Page {
-    let template = ReferencePage { cx, base: web.config.dashboard_url(), sections: SECTIONS.as_slice() };
+    let template = ReferencePage { cx, base: web.config.dashboard_url(), sections: SECTIONS.as_slice(), absent: ABSENT.as_slice() };
     Ok(page(StatusCode::OK, &template))
 }

@@ -6,7 +6,7 @@ use http::{Method, Request};
 use secrecy::ExposeSecret;
 use serde_json::json;
 use siesta::{
-    api::is_api_request,
+    api::{absent::why, is_api_request, routes},
     config::{Config, ServeOptions},
 };
 
@@ -242,5 +242,52 @@ async fn an_administrator_reads_the_numbers_of_all_apps_as_prometheus_does() {
     for line in ["siesta_apps 1", "siesta_app_awake{app=\"tienda\"} 1", "siesta_app_requests_total{app=\"tienda\",class=\"5xx\"} 1"] {
         assert!(answer.text.lines().any(|found| found == line), "{line}: {}", answer.text);
     }
+    server.stop().await;
+}
+
+#[test]
+fn whatever_herokus_schema_names_is_a_route_or_says_what_to_use_instead() {
+    let bare =
+        |path: &str| path.split('/').map(|part| if part.starts_with(['{', '~']) { "{}" } else { part }).collect::<Vec<_>>().join("/");
+    let routed: Vec<String> = routes().iter().map(|route| format!("{} {}", route.method, bare(route.path))).collect();
+    let named = include_str!("heroku_endpoints.txt").lines();
+    let silent: Vec<&str> = named
+        .filter(|line| {
+            let (method, path) = line.split_once(' ').expect("a method and a path");
+            let wanted: Method = method.parse().expect("a method");
+            !routed.contains(&format!("{method} {}", bare(path))) && why(&wanted, path).is_none()
+        })
+        .collect();
+    assert!(silent.is_empty(), "{silent:#?}");
+}
+
+#[tokio::test]
+async fn what_is_not_offered_says_what_to_use_instead() {
+    let server = Server::start().await;
+    let ana = server.person("ana@example.org").await;
+    let answer = server.call(Some(&ana.token), Method::POST, "/oauth/clients", Some(json!({ "name": "x" }))).await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["id"]), (404, &json!("not_found")), "{}", answer.text);
+    assert!(answer.text.contains("use an API key"), "{}", answer.text);
+    assert!(server.get(&ana, "/teams/acme/apps").await.text.contains("There are no teams here"));
+    assert!(server.get(&ana, "/no-such-thing").await.text.contains("The requested API endpoint was not found"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_gets_another_name_and_another_secret_from_its_owner() {
+    let server = Server::start().await;
+    let (ana, eve) = (server.person("ana@example.org").await, server.person("eve@example.org").await);
+    let (spare, old) = server.accounts.create_token(ana.user.id, "spare", None).await.unwrap();
+    let here = format!("/oauth/authorizations/{}", spare.id);
+    let named = server.call(Some(&ana.token), Method::PATCH, &here, Some(json!({ "description": "robot" }))).await;
+    assert_eq!(named.json()["description"], "robot", "{}", named.text);
+    let again = format!("{here}/actions/regenerate-tokens");
+    assert_eq!(server.call(Some(&eve.token), Method::POST, &again, None).await.status, 404);
+    assert_eq!(server.call(Some(&old), Method::GET, "/account", None).await.status, 200, "hers alone to change");
+    let made = server.call(Some(&ana.token), Method::POST, &again, None).await.json();
+    let new = made["access_token"]["token"].as_str().unwrap().into();
+    assert_eq!((&made["id"], &made["description"]), (&json!(spare.id), &json!("robot")));
+    assert_eq!(server.call(Some(&new), Method::GET, "/account", None).await.status, 200);
+    assert_eq!(server.call(Some(&old), Method::GET, "/account", None).await.status, 401);
     server.stop().await;
 }
