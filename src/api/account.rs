@@ -30,8 +30,8 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-fn shape(user: &User) -> Value {
-    json!({
+async fn shape(api: &Api, user: &User) -> Result<Json<Value>, Fault> {
+    Ok(Json(json!({
         "allow_tracking": false,
         "beta": false,
         "country_of_residence": null,
@@ -47,10 +47,10 @@ fn shape(user: &User) -> Value {
         "name": (!user.name.is_empty()).then_some(&user.name),
         "sms_number": null,
         "suspended_at": user.suspended_at,
-        "two_factor_authentication": false,
+        "two_factor_authentication": api.accounts.has_second_factor(user.id).await?,
         "updated_at": user.updated_at,
         "verified": true,
-    })
+    })))
 }
 
 /// `named` is the account that asks: `~`, its id or its address. Other accounts are nobody's business.
@@ -59,13 +59,13 @@ pub fn require_self(user: &User, named: &str) -> Result<(), Fault> {
     if same { Ok(()) } else { Err(Fault::not_found("account")) }
 }
 
-async fn show(CurrentUser(user): CurrentUser) -> Json<Value> {
-    Json(shape(&user))
+async fn show(State(api): State<Api>, CurrentUser(user): CurrentUser) -> Result<Json<Value>, Fault> {
+    shape(&api, &user).await
 }
 
-async fn show_named(CurrentUser(user): CurrentUser, Path(named): Path<String>) -> Result<Json<Value>, Fault> {
+async fn show_named(State(api): State<Api>, CurrentUser(user): CurrentUser, Path(named): Path<String>) -> Result<Json<Value>, Fault> {
     require_self(&user, &named)?;
-    Ok(Json(shape(&user)))
+    shape(&api, &user).await
 }
 
 #[derive(Deserialize)]
@@ -89,7 +89,7 @@ async fn update(State(api): State<Api>, CurrentUser(user): CurrentUser, Json(cha
         Some(name) => api.accounts.set_name(user.id, name.as_deref().unwrap_or_default()).await?,
         None => user,
     };
-    Ok(Json(shape(&user)))
+    shape(&api, &user).await
 }
 
 async fn update_named(
