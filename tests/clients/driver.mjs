@@ -60,7 +60,8 @@ export class Driver {
         if (asked) {
           read = said.length;
           const [, answer] = answers.shift();
-          void (typeof answer === "function" ? answer(asked) : type(child.stdin, answer));
+          const wrong = (error) => (done.err += `\n${error.stack}`);
+          void Promise.resolve(typeof answer === "function" ? answer(asked) : type(child.stdin, answer)).catch(wrong);
         }
         if (until?.test(done.out + done.err)) {
           done.stopped = true;

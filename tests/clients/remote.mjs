@@ -55,6 +55,21 @@ function stream(heroku, args, mebibytes) {
 export const runs = [
   {
     name: "run",
+    args: ["run", "--exit-code", ...A, "--", "sh -c 'cat; exit 4'"],
+    fails: true,
+    first: door,
+    options: (world) => ({ ...throughTheDoor(world), input: "por la puerta\n" }),
+    says: /por la puerta/,
+    effectText: "through `siesta proxy`: input, output and exit code",
+    effect: async (world, { code, all }) => {
+      equal(code, 4, all);
+      const tip = await world.heroku.start("git", ["ls-remote", `https://${world.door.HEROKU_GIT_HOST}/tienda.git`], throughTheDoor(world));
+      equal(tip.code, 0, tip.all);
+      await gone(world);
+    },
+  },
+  {
+    name: "run",
     args: ["run", "--exit-code", ...A, "--", "sh -c 'echo $((6*7)) $SALUDO; exit 3'"],
     fails: true,
     says: /42 hola mundo/,
@@ -121,25 +136,27 @@ export const runs = [
   { name: "run:inside", args: ["run:inside", "web.1", "ls", ...A], fails: true, says: /heroku run/, effectText: "says that nothing runs inside a dyno that serves, and to use `heroku run`" },
 ];
 
-/** Opens the doors of `siesta proxy` once; the variables it prints. */
-async function door(world) {
+/** Opens the doors of `siesta proxy` once; the variables that a shell has once it has read what is printed. */
+export async function door(world) {
   if (world.door) return world.door;
   const env = { ...world.heroku.env, SIESTA_LOGIN: join(world.heroku.home, "siesta/login.json") };
   const siesta = process.env.SIESTA_BINARY;
   execFileSync(siesta, ["login", `https://localhost:${world.tls}`, "--ca", world.ca], { env, input: world.key });
   const child = spawn(siesta, ["proxy", "--port", "0"], { env, stdio: ["ignore", "pipe", "inherit"] });
   world.closing.push(() => child.kill());
-  const set = {};
+  const lines = [];
   for await (const line of createInterface({ input: child.stdout })) {
-    const [, name, value] = line.match(/^export (\w+)=(.*)$/) ?? [];
-    if (name) set[name] = value.replace(/^'(.*)'$/, "$1");
-    if (name === "PGSSLMODE" || line.includes("cannot be used")) break;
+    lines.push(line);
+    if (/^export PGSSLMODE=|cannot be used/.test(line)) break;
   }
+  const shell = execFileSync("sh", ["-c", `${lines.join("\n")}\nenv -0`], { env: { PATH: process.env.PATH }, encoding: "utf8" });
+  const set = Object.fromEntries(shell.split("\0").filter(Boolean).map((pair) => [pair.slice(0, pair.indexOf("=")), pair.slice(pair.indexOf("=") + 1)]));
+  for (const name of ["PATH", "PWD", "OLDPWD", "SHLVL", "_"]) delete set[name];
   assert.ok(set.PGHOSTADDR, "one of eight addresses of loopback has port 5432 free");
   return (world.door = set);
 }
-const throughTheDoor = ({ door }) => ({ env: door });
-const psql = async (world, sql) => (await world.heroku.run(["pg:psql", "-c", sql, ...A], { env: await door(world) })).all;
+const throughTheDoor = ({ door }) => ({ env: { GIT_SSL_CAINFO: undefined, ...door } });
+const psql = async (world, sql) => (await world.heroku.run(["pg:psql", "-c", sql, ...A], throughTheDoor({ door: await door(world) }))).all;
 const addon = async ({ api }) => (await api("/apps/tienda/addons")).json[0];
 
 export const databases = [
@@ -208,9 +225,43 @@ export const databases = [
 /** Without the key in the environment: the CLI keeps its own. */
 const loggedIn = { HEROKU_API_KEY: undefined };
 const token = async ({ heroku }) => (await heroku.run(["auth:token"], { env: loggedIn })).out.match(/HRKU-\S+/)?.[0];
-const status = async ({ port }, key) => (await fetch(`http://localhost:${port}/account`, { headers: { authorization: `Bearer ${key}` } })).status;
+const status = async ({ http }, key) => (await fetch(`${http}/account`, { headers: { authorization: `Bearer ${key}` } })).status;
+
+/** Says yes in the dashboard, as the person at the terminal would in a browser: where the terminal says, logged in first. */
+async function sayYes({ far, http, tls, heroku, email, password }, address) {
+  const { pathname } = new URL(address);
+  if (far) {
+    // The door is no place for a session: it sends browsers to the server itself.
+    const sent = await fetch(`${heroku.env.HEROKU_HOST}${pathname}`, { redirect: "manual", headers: { accept: "text/html" } });
+    equal(sent.headers.get("location"), `https://localhost:${tls}${pathname}`);
+  }
+  const post = (path, fields, cookie = "") =>
+    fetch(http + path, { method: "POST", redirect: "manual", headers: { origin: http, cookie }, body: new URLSearchParams(fields) });
+  const session = (await post("/login", { email, password })).headers.getSetCookie().map((cookie) => cookie.split(";")[0]).join("; ");
+  const page = await (await fetch(http + pathname, { headers: { cookie: session } })).text();
+  assert.match(page, /Heroku CLI login from[^]*127\.0\.0\.1/);
+  equal((await post(pathname, { yes: "true" }, session)).status, 200);
+}
 
 export const logins = [
+  {
+    name: "auth:login",
+    args: ["auth:login"],
+    options: (world) => ({
+      env: { ...loggedIn, BROWSER: "true" },
+      answers: [
+        [/any key/, "b"],
+        [/https?:\/\/localhost:\d+\/login\/terminal\/[\w-]{43}/, ([address]) => sayYes(world, address)],
+      ],
+    }),
+    says: /Logged in as ana@example\.org/,
+    effectText: "a key of its own, once its user has said yes in the browser",
+    effect: async (world) => {
+      const key = await token(world);
+      assert.notEqual(key, world.key);
+      equal(await status(world, key), 200);
+    },
+  },
   {
     name: "auth:login",
     args: ["auth:login", "--interactive"],

@@ -1,11 +1,15 @@
 // A real `siesta serve` with real Docker on free ports, gone with all it made.
 
-import { spawn, execFileSync } from "node:child_process";
+import { execFile, execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { promisify } from "node:util";
+
+/** Servers of this process have networks of their own. */
+let started = 0;
 
 /** Starts a server; resolves when it says its address and its claim token. */
 export async function serve(settings = {}) {
@@ -16,7 +20,7 @@ export async function serve(settings = {}) {
       SIESTA_DATA_DIR: data,
       SIESTA_LISTEN: "127.0.0.1:0",
       SIESTA_LISTEN_TLS: "127.0.0.1:0",
-      SIESTA_NETWORK_RANGE: `10.${200 + (process.pid % 50)}.0.0/16`,
+      SIESTA_NETWORK_RANGE: `10.${200 + ((2 * process.pid + started++) % 50)}.0.0/16`,
       SIESTA_ACCEPT_OPEN_NETWORK: "true",
       ...settings,
     },
@@ -41,7 +45,9 @@ export async function serve(settings = {}) {
   /** Runs a subcommand against this server. */
   const siesta = (args, input = "") =>
     execFileSync(process.env.SIESTA_BINARY, args, { env: { ...process.env, SIESTA_DATA_DIR: data }, input, encoding: "utf8" }).trim();
-  return { ...found, pid: child.pid, data, siesta, stop };
+  /** The same for one that takes its time, while others go on. */
+  const slowly = async (args) => (await promisify(execFile)(process.env.SIESTA_BINARY, args, { env: { ...process.env, SIESTA_DATA_DIR: data } })).stdout;
+  return { ...found, pid: child.pid, data, siesta, slowly, stop };
 }
 
 /** A port of the loopback address that nobody listens on. */
