@@ -164,7 +164,7 @@ describe("in both languages at once", { concurrency: 2 }, () => {
         await view.goto(`${server.url}/login`);
         await view.locator("#f-email").fill(ADMIN);
         await view.locator("#f-password").fill(PASSWORD);
-        await view.locator("form[action='/login'] button").click();
+        await view.locator("form[action='/login'] button.primary").click();
         await view.waitForURL("**/apps");
       });
 
