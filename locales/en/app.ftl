@@ -270,7 +270,7 @@ flash-domain-removed = { $value } is removed.
 
 roll-back-here = Roll back to here
 roll-back-to = Roll back to { $version }
-roll-back-text = A new release is made with the code and the config vars of { $version }, and the dynos restart.
+roll-back-text = A new release is made with the code and the config vars of { $version }, and the dynos restart. Add-ons stay as they are.
 roll-back-code-same = It runs the same code as { $version }, which runs now.
 roll-back-code-other = It runs other code than { $version }, which runs now.
 release-past = Past
@@ -280,7 +280,7 @@ diff-with = Compare with
 diff-do = Compare
 diff-none = No config var differs.
 diff-code-same = The code is the same.
-diff-code-other = The code is another.
+diff-code-other = The code is different.
 kind = Kind
 kind-all = Everything
 kind-deploys = Deploys

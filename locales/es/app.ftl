@@ -270,7 +270,7 @@ flash-domain-removed = { $value } está quitado.
 
 roll-back-here = Volver aquí
 roll-back-to = Volver a { $version }
-roll-back-text = Se crea una release nueva con el código y las variables de { $version }, y se reinician los dynos.
+roll-back-text = Se crea una release nueva con el código y las variables de { $version }, y se reinician los dynos. Los add-ons se quedan como están.
 roll-back-code-same = Ejecuta el mismo código que { $version }, la que está activa.
 roll-back-code-other = Ejecuta otro código que { $version }, la que está activa.
 release-past = Anterior

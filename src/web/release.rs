@@ -1,11 +1,14 @@
 //! One release: how its config vars differ from another one's, by name, and what going back to it would change.
 
+use std::collections::BTreeSet;
+
 use askama::Template;
 use axum::extract::{Path, Query, State};
 use http::StatusCode;
 use serde::Deserialize;
 
 use crate::{
+    apps::App,
     domain::{
         ReleaseStatus, Timestamp, Version,
         build::Build,
@@ -84,7 +87,7 @@ pub async fn release(
         Some(current) => Some(Back {
             current: current.version.to_string(),
             same_code: current.slug_id == shown.slug_id,
-            groups: Group::between(&cx, &web.releases.config_of(current.id).await?, &vars),
+            groups: without(Group::between(&cx, &web.releases.config_of(current.id).await?, &vars), &of_addons(&web, &app).await?),
         }),
         None => None,
     };
@@ -106,6 +109,16 @@ pub async fn release(
         cx,
     };
     Ok(page(StatusCode::OK, &release))
+}
+
+/// The names of the variables of attached add-ons, which do not roll back.
+async fn of_addons(web: &Web, app: &App) -> Result<BTreeSet<String>, Fault> {
+    Ok(web.reader.attachment_names(app.id).await?.iter().map(|(name, _)| name.key().to_string()).collect())
+}
+
+fn without(groups: Vec<Group>, names: &BTreeSet<String>) -> Vec<Group> {
+    let rest = |group: Group| Group { keys: group.keys.into_iter().filter(|key| !names.contains(key)).collect(), ..group };
+    groups.into_iter().map(rest).filter(|group| !group.keys.is_empty()).collect()
 }
 
 /// Whether one can roll back to it.

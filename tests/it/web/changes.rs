@@ -23,7 +23,7 @@ async fn a_release_tells_by_name_what_is_other_and_what_going_back_changes() {
     }
     assert!(!newest.text.contains("Roll back to v7"), "it runs already");
     let wider = server.get(&ana, "/apps/tienda/releases/v7?from=v4").await.text;
-    for part in ["<code>+ ADDED</code>", "<code>~ CHANGED</code>", "The code is another."] {
+    for part in ["<code>+ ADDED</code>", "<code>~ CHANGED</code>", "The code is different."] {
         assert!(wider.contains(part), "{part}: {wider}");
     }
     assert!(!wider.contains("KEPT") && !wider.contains("-secret"), "names alone, of what differs: {wider}");
