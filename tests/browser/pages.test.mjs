@@ -150,7 +150,7 @@ describe("in both languages at once", { concurrency: 2 }, () => {
       const look = async (name, skip) => {
         const folder = process.env.SIESTA_SCREENSHOTS;
         const picture = async (kind) => folder && view.screenshot({ path: join(folder, `page-${name}-${language}-${kind}.png`), animations: "disabled" });
-        faults.push(...(await inspect(view, picture, skip)).map((text) => `${name}: ${text}`));
+        faults.push(...(await inspect(view, picture, { thorough: true, skip })).map((text) => `${name}: ${text}`));
         assert.equal(await view.getAttribute("html", "lang"), language, name);
       };
       const open = async (route, path, number = 0) => {

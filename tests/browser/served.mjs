@@ -35,10 +35,10 @@ export const PHONE = { width: 390, height: 844 };
 const NARROW = { width: 360, height: 740 };
 
 /** Looks at a page in both themes, wide and on a telephone, and leaves the wide, light view behind. axe
- *  reads it whole at both widths, and again by its rules of colour in the dark.
- *  `skip` selects what repeats so often that axe need not read it all.
+ *  reads it wide and light, and narrow and dark; a `thorough` look whole at both widths, and again by its
+ *  rules of colour in the dark. `skip` selects what repeats so often that axe need not read it all.
  *  `shot` is called with `wide-light`, `wide-dark`, `phone-light`, `phone-dark`. */
-export async function inspect(page, shot = async () => {}, skip = undefined) {
+export async function inspect(page, shot = async () => {}, { thorough = false, skip } = {}) {
   const wrong = [];
   for (const [name, size] of [["wide", WIDE], ["phone", PHONE]]) {
     await page.setViewportSize(size);
@@ -46,7 +46,9 @@ export async function inspect(page, shot = async () => {}, skip = undefined) {
       await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
       await page.evaluate(() => scrollTo(0, 0));
       await shot(`${name}-${colorScheme}`);
-      const found = await violations(page, colorScheme === "dark" ? COLOURS : undefined, skip);
+      const opposite = (name === "wide") === (colorScheme === "light");
+      if (!thorough && !opposite) continue;
+      const found = await violations(page, thorough && colorScheme === "dark" ? COLOURS : undefined, skip);
       wrong.push(...found.map((text) => `${name}, ${colorScheme}: ${text}`));
     }
     wrong.push(await overflow(page));
