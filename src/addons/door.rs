@@ -16,6 +16,7 @@ use crate::{
         postgres::{Postgres, ensure_running, find},
         work::password_of,
     },
+    config::PostgresTls,
     domain::app::App,
     engine::{
         Container, ContainerId, ContainerSpec, EngineError, NetworkSpec,
@@ -30,7 +31,7 @@ const NAME: &str = "relay";
 const CERTIFICATE: &str = "relay.pem";
 /// A line of the relay: a word and a role.
 const LINE_BYTES: u64 = 200;
-const MEMORY: i64 = 64 * 1024 * 1024;
+const MEMORY: i64 = 96 * 1024 * 1024;
 
 /// Where it listens.
 const PORT: u16 = 5432;
@@ -130,10 +131,11 @@ impl Door {
         Ok(relay)
     }
 
-    /// What the relay shows clients that want TLS (`sslmode=require`): signed by itself, made once.
+    /// What the relay shows clients that want TLS (`sslmode=require`): signed by itself, made once. Behind
+    /// TLS of a server's own it offers none: clients would bind their logins to the wrong one.
     fn make_certificate(&self) -> Result<(), AddonError> {
         let path = self.postgres.socket_folder().join(CERTIFICATE);
-        if path.exists() {
+        if path.exists() || self.parts.config.postgres.as_ref().is_some_and(|server| server.tls != PostgresTls::Off) {
             return Ok(());
         }
         let made = rcgen::generate_simple_self_signed(vec![HOST.to_owned()]).map_err(std::io::Error::other)?;

@@ -1,6 +1,9 @@
 //! A PostgreSQL server of the operator's instead of our container: our socket stays where relay, dumps
 //! and we ourselves look for the server, and every connection to it is copied to that address, through
 //! TLS where `sslmode` says so. Without TLS only loopback and private networks are reached.
+//!
+//! TLS ends here, so a client cannot bind its login to it (SCRAM-SHA-256-PLUS): that offer of the server's
+//! is left out, else clients would take it for an attack.
 
 use std::{io, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Duration};
 
@@ -28,6 +31,14 @@ const SOCKET: &str = ".s.PGSQL.5432";
 const CONNECT: Duration = Duration::from_secs(10);
 /// What a client sends first that wants TLS; `S` is yes.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+
+/// What begins the body of the first packet of clients that want to encrypt, or to cancel a statement.
+const WANTS: [u32; 2] = [80_877_103, 80_877_104];
+const CANCEL: u32 = 80_877_102;
+/// The server's offer of ways to log in, and the one that is left out.
+const SASL: u32 = 10;
+const BOUND: &str = "SCRAM-SHA-256-PLUS";
+const FIRST_BYTES: u32 = 10_000;
 
 /// The way to the operator's server.
 struct Way {
@@ -77,13 +88,72 @@ impl Way {
 
     async fn copy(&self, mut here: UnixStream) {
         let address = &self.address;
-        match tokio::time::timeout(CONNECT, self.connect()).await {
+        let reach = async {
+            let mut there = self.connect().await?;
+            if self.tls.is_some() {
+                introduce(&mut here, &mut there).await?;
+            }
+            Ok::<_, io::Error>(there)
+        };
+        match tokio::time::timeout(CONNECT, reach).await {
             // Either side may end whenever it likes.
             Ok(Ok(mut there)) => drop(copy_bidirectional(&mut here, &mut there).await),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {}
             Ok(Err(error)) => tracing::warn!(%address, %error, "the PostgreSQL server cannot be reached"),
             Err(_) => tracing::warn!(%address, "the PostgreSQL server does not answer in time"),
         }
     }
+}
+
+/// Hands over the first packet of a client and the first answers of the server, the offer of logins among them.
+async fn introduce(here: &mut UnixStream, there: &mut Box<dyn Stream>) -> io::Result<()> {
+    loop {
+        let packet = packet(here).await?;
+        let code = u32::from_be_bytes([packet[0], packet[1], packet[2], packet[3]]);
+        if WANTS.contains(&code) {
+            here.write_all(b"N").await?;
+            continue;
+        }
+        send(there, &[], &packet).await?;
+        if code == CANCEL {
+            return Ok(());
+        }
+        break;
+    }
+    loop {
+        let kind = there.read_u8().await?;
+        let answer = packet(there).await?;
+        send(here, &[kind], &without_binding(kind, answer)).await?;
+        // The version of the protocol may be told before.
+        if kind != b'v' {
+            return Ok(());
+        }
+    }
+}
+
+/// A length and what it counts, at least a number.
+async fn packet(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
+    let length = from.read_u32().await?;
+    if !(8..=FIRST_BYTES).contains(&length) {
+        return Err(io::Error::other("what was said first is not PostgreSQL's protocol"));
+    }
+    let mut body = vec![0; length as usize - 4];
+    from.read_exact(&mut body).await?;
+    Ok(body)
+}
+
+async fn send(to: &mut (impl AsyncWrite + Unpin), kind: &[u8], body: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(body.len() + 4).map_err(io::Error::other)?;
+    to.write_all(&[kind, &length.to_be_bytes(), body].concat()).await?;
+    to.flush().await
+}
+
+/// An answer of the server, without the login that is bound to TLS when it is the offer of logins.
+fn without_binding(kind: u8, body: Vec<u8>) -> Vec<u8> {
+    let Some(offer) = body.strip_prefix(&SASL.to_be_bytes()).filter(|_| kind == b'R') else { return body };
+    let kept = offer.split(|byte| *byte == 0).filter(|name| !name.is_empty() && *name != BOUND.as_bytes());
+    let names = kept.flat_map(|name| [name, b"\0"]);
+    [&SASL.to_be_bytes()[..]].into_iter().chain(names).chain([&b"\0"[..]]).collect::<Vec<_>>().concat()
 }
 
 fn read_authority(path: Option<&Path>) -> io::Result<Vec<CertificateDer<'static>>> {
@@ -159,5 +229,20 @@ impl ServerCertVerifier for Whoever {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_login_that_is_bound_to_tls_is_left_out_of_the_offer_and_nothing_else_changes() {
+        let offer = |names: &str| [&SASL.to_be_bytes()[..], names.as_bytes()].concat();
+        let both = offer("SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0");
+        assert_eq!(without_binding(b'R', both.clone()), offer("SCRAM-SHA-256\0\0"));
+        assert_eq!(without_binding(b'R', offer("SCRAM-SHA-256\0\0")), offer("SCRAM-SHA-256\0\0"));
+        assert_eq!(without_binding(b'E', both.clone()), both);
+        assert_eq!(without_binding(b'R', vec![0, 0, 0, 5, 1, 2, 3, 4]), [0, 0, 0, 5, 1, 2, 3, 4]);
     }
 }

@@ -248,13 +248,14 @@ pub(super) async fn password_of(parts: &AddonsParts, addon: &Addon) -> Result<Se
     parts.keys.open(&password_place(addon.id), &sealed).map_err(|_| AddonError::Sealed)
 }
 
-/// What apps get: `postgres://role:password@postgres.siesta:5432/database`, with `sslmode=require` where
-/// the operator's server is reached through TLS: then nothing of the way is plain text.
+/// What apps get: `postgres://role:password@postgres.siesta:5432/database`. Where the operator's server is
+/// reached through TLS it ends in `sslmode=disable`: TLS begins behind the relay, in the app's own network
+/// nobody else listens, and a login that a client binds to the relay's TLS would be none to the server.
 fn url(parts: &AddonsParts, addon: &Addon, password: &SecretString) -> SecretString {
     if addon.kind() == ServiceKind::KeyValue {
         return format!("redis://{}:{}@{HOST}:6379", addon.role, password.expose_secret()).into();
     }
     let encrypted = parts.config.postgres.as_ref().is_some_and(|server| server.tls != PostgresTls::Off);
-    let options = if encrypted { "?sslmode=require" } else { "" };
+    let options = if encrypted { "?sslmode=disable" } else { "" };
     format!("postgres://{}:{}@{HOST}:5432/{}{options}", addon.role, password.expose_secret(), addon.database).into()
 }
