@@ -142,7 +142,7 @@ const TABLES: &str = "create table t (id int); create table empty (id int); crea
 async fn over_the_limit_insert_is_refused_after_the_grace_and_nothing_the_owner_does_undoes_it() {
     let postbox = Postbox::open().await;
     with_cellar(&postbox.flags().each_ref().map(String::as_str), async |cellar| {
-        let app = cellar.app_of("tienda", &cellar.person("ana@example.org").await.0).await;
+        let app = cellar.app_of("tienda", &cellar.person("ana@example.org").await).await;
         let addon = cellar.database(&app).await;
         let url = cellar.url(&app).await;
         let count = async || {

@@ -62,7 +62,7 @@ pub const ORPHANS: &str = "select (select count(*) from pg_database where datnam
 async fn a_dump_is_proved_and_restored_and_one_that_was_corrupted_turns_red() {
     let postbox = Postbox::open().await;
     with_cellar(&postbox.flags().each_ref().map(String::as_str), async |cellar| {
-        let app = cellar.app_of("tienda", &cellar.person("ana@example.org").await.0).await;
+        let app = cellar.app_of("tienda", &cellar.person("ana@example.org").await).await;
         let addon = cellar.database(&app).await;
         let url = cellar.url(&app).await;
         let me = cellar.session(&url).await.unwrap();

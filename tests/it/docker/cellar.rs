@@ -5,7 +5,7 @@ use std::{panic::AssertUnwindSafe, path::Path, sync::Arc, time::Duration};
 use futures_util::FutureExt as _;
 use secrecy::ExposeSecret as _;
 use siesta::{
-    accounts::{Origin, SignUp},
+    accounts::{LogIn, Origin, SignUp},
     addons::{Addon, Wanted},
     clock::ManualClock,
     domain::{AppId, Timestamp, addon::AddonState, app::App, user::Actor},
@@ -87,15 +87,23 @@ impl Cellar {
         self.owners.apps.create(Some(name.parse().expect("a name")), &self.by).await.expect("an app")
     }
 
-    /// Somebody with an account, and the cookie of their browser.
-    pub async fn person(&self, email: &str) -> (Actor, String) {
+    /// Somebody with an account.
+    pub async fn person(&self, email: &str) -> Actor {
         let accounts = &self.owners.accounts;
         let signed = match accounts.new_claim_token().await.expect("read") {
             Some(token) => accounts.claim(&token, email, &PASSWORD.into(), SignUp::Open, &Origin::default()).await,
             None => accounts.sign_up(email, &PASSWORD.into(), None, &Origin::default()).await,
         };
-        let (user, session) = signed.expect("an account");
-        (Actor { id: user.id, email: user.email }, format!("siesta={}", session.expose_secret()))
+        let (user, _) = signed.expect("an account");
+        Actor { id: user.id, email: user.email }
+    }
+
+    /// The cookie of somebody who has just logged in.
+    pub async fn cookie(&self, who: &Actor) -> String {
+        match self.owners.accounts.log_in_verified(who.id, &Origin::default()).await.expect("logged in") {
+            LogIn::Session(_, session) => format!("siesta={}", session.expose_secret()),
+            LogIn::Code { .. } => panic!("no second factor was set"),
+        }
     }
 
     /// SIGKILL for the database server.

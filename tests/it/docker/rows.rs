@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use http::Request;
 use http_body_util::BodyExt as _;
+use siesta::domain::user::Actor;
 use tower::ServiceExt as _;
 
 use super::{
@@ -55,8 +56,9 @@ http.server.ThreadingHTTPServer(("", int(os.environ["PORT"])), Games).serve_fore
 "#;
 
 /// The page of the app's database, as its owner's browser gets it.
-async fn page(cellar: &Cellar, cookie: &str, addon: &str) -> String {
-    let request = Request::get(format!("/apps/tienda/addons/{addon}")).header("host", "localhost:8080").header("cookie", cookie);
+async fn page(cellar: &Cellar, owner: &Actor, addon: &str) -> String {
+    let request = Request::get(format!("/apps/tienda/addons/{addon}")).header("host", "localhost:8080");
+    let request = request.header("cookie", cellar.cookie(owner).await);
     let request = request.header("accept", "text/html").header("accept-language", "en").body(Body::empty()).unwrap();
     let answer = cellar.owners.web().oneshot(request).await.unwrap();
     String::from_utf8_lossy(&answer.into_body().collect().await.unwrap().to_bytes()).into_owned()
@@ -66,10 +68,10 @@ async fn page(cellar: &Cellar, cookie: &str, addon: &str) -> String {
 async fn ten_thousand_rows_of_a_real_app_are_warned_of_refused_and_allowed_again_in_app_log_and_page() {
     firewall();
     with_cellar(&["--postgres-idle-after", "31536000"], async |cellar| {
-        let (ana, cookie) = cellar.person("ana@example.org").await;
+        let ana = cellar.person("ana@example.org").await;
         let app = cellar.app_of("tienda", &ana).await;
         let addon = cellar.database(&app).await;
-        let yard = Yard::of(&cellar.owners, ana, cellar.data.path());
+        let yard = Yard::of(&cellar.owners, ana.clone(), cellar.data.path());
         let archive = tar_of(&[("Procfile", b"web: python app.py\n"), ("requirements.txt", b""), ("app.py", GAMES)]);
         succeeded(yard.deploy(app.id, archive).await);
         let ask = async |path: &str| yard.answer("tienda", path).await.trim().to_owned();
@@ -88,7 +90,7 @@ async fn ten_thousand_rows_of_a_real_app_are_warned_of_refused_and_allowed_again
             };
             tokio::time::timeout(Duration::from_secs(90), swept).await.unwrap_or_else(|_| panic!("never said: {line}"));
             assert_eq!(said().await, 1, "{line}");
-            let page = page(cellar, &cookie, &addon.name).await;
+            let page = page(cellar, &ana, &addon.name).await;
             assert!(page.contains(word), "{word}: {page}");
         };
         assert_eq!(ask("/").await, "done");
@@ -108,7 +110,7 @@ async fn ten_thousand_rows_of_a_real_app_are_warned_of_refused_and_allowed_again
         seen("has 500 of 10000 rows. INSERT is allowed again", "rows").await;
         assert_eq!(ask("/add/1").await, "done");
         assert_eq!(ask("/count").await, "501");
-        let page = page(cellar, &cookie, &addon.name).await;
+        let page = page(cellar, &ana, &addon.name).await;
         assert!(!page.contains("INSERT is refused"), "{page}");
     })
     .await;
