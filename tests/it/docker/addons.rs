@@ -285,6 +285,8 @@ async fn postgres_killed_while_a_database_is_made_or_rotated_leaves_one_database
             made += 1;
             let addon = cellar.addon(&addon).await;
             assert_eq!((addon.state, &addon.error), (AddonState::Provisioned, &None), "{sign}");
+            // Killed after its last step it sleeps until somebody comes.
+            addons.count(&addon).await.expect("the server is there again");
             let attached = cellar.owners.reader.attachments_of_addon(addon.id).await.unwrap();
             let url = Url::parse(&cellar.var(app.id, attached[0].name.key().as_str()).await.expect("an address"));
             assert_eq!((&url.role, &url.database), (&addon.role, &addon.database));
@@ -305,6 +307,7 @@ async fn postgres_killed_while_a_database_is_made_or_rotated_leaves_one_database
             addons.work().await;
             let (now, new) = (cellar.addon(&first).await, cellar.url(&app).await);
             assert_eq!((now.state, &now.error), (AddonState::Provisioned, &None));
+            addons.count(&now).await.expect("the server is there again");
             assert!(new.password != old.password && cellar.session(&old).await.is_err(), "the old one opens nothing");
             let me = cellar.session(&new).await.expect("the new one does");
             assert_eq!(one::<i64>(&me, "select count(*) from t").await, 300);

@@ -108,8 +108,11 @@ const SERVER: &str = r#"
         --pwfile=<(echo "$PASSWORD") --no-instructions --no-sync
     cp /given/cert.pem /given/key.pem /given/files/
     echo 'hostssl all all all scram-sha-256' >/given/files/pg_hba.conf
-    exec "$bin/postgres" -D /given/files -c listen_addresses='*' -c unix_socket_directories= -c ssl=on -c ssl_cert_file=cert.pem \
-        -c ssl_key_file=key.pem -c dynamic_shared_memory_type=mmap -c fsync=off -c password_encryption=scram-sha-256
+    "$bin/pg_ctl" --pgdata=/given/files --log=/given/log --wait --timeout=90 start -o "-c listen_addresses='*' \
+        -c unix_socket_directories= -c ssl=on -c ssl_cert_file=cert.pem -c ssl_key_file=key.pem -c dynamic_shared_memory_type=mmap \
+        -c fsync=off -c password_encryption=scram-sha-256"
+    touch /given/ready
+    exec sleep infinity
 "#;
 const PASSWORD: &str = "una-clave-larga";
 
@@ -136,13 +139,13 @@ async fn server_with_tls(theirs: &Cellar, given: &Path) -> SocketAddr {
     let id = theirs.engine.create(spec).await.unwrap();
     let started = theirs.engine.start(id).await.unwrap();
     let address = SocketAddr::new(IpAddr::from(started.addresses[&network.name]), 5432);
-    let listens = async {
+    let ready = async {
         let mut pace = tokio::time::interval(Duration::from_millis(100));
-        while TcpStream::connect(address).await.is_err() {
+        while !given.join("ready").exists() {
             pace.tick().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(90), listens).await.expect("the server comes up");
+    tokio::time::timeout(Duration::from_secs(120), ready).await.expect("the server comes up");
     address
 }
 
