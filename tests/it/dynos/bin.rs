@@ -82,7 +82,10 @@ async fn a_release_that_does_not_boot_when_its_app_comes_back_has_failed_and_the
         match world.request("tienda").await {
             Ok(lease) => break lease,
             // Until the pause after the failed start is over.
-            Err(Refusal::Crashed) => world.pass(std::time::Duration::from_secs(1)),
+            Err(Refusal::Crashed) => {
+                world.pass(std::time::Duration::from_secs(1));
+                tokio::task::yield_now().await;
+            }
             Err(other) => panic!("{other:?}"),
         }
     };
