@@ -16,6 +16,7 @@ use crate::{
     engine_contract::{bytes, tar_of},
     support::{
         house,
+        wait::until,
         yard::{Yard, succeeded},
     },
 };
@@ -350,6 +351,8 @@ async fn the_code_of_the_last_five_releases_is_kept_and_an_older_one_is_no_way_b
         let (build, _) = succeeded(yard.deploy(app.id, flask(code)).await);
         slugs.push(yard.reader.slug(build.slug_id.expect("a slug")).await.expect("read").expect("the slug"));
     }
+    // What is old goes when the build has ended.
+    until("the end of the old code", async || !yard.slugs.has_file(&slugs[1].code_file)).await;
     let kept: Vec<bool> = slugs.iter().map(|slug| yard.slugs.has_file(&slug.code_file)).collect();
     assert_eq!(kept, [false, false, true, true, true, true, true]);
     let images: Vec<bool> = slugs.iter().map(|slug| bench.engine.images().contains(&slugs::app_image(slug.id).0)).collect();
