@@ -69,7 +69,7 @@ async fn put_to_sleep(yard: &Yard, app: &App) {
     let mut status = yard.dynos.status(app.id).unwrap();
     in_time("its sleep", status.wait_for(|status| status.phase == AppPhase::Asleep)).await.unwrap();
     // Until its dyno has ended its memory is not there for others.
-    until("the end of its dyno", async || yard.dynos.usage(app.id).await.unwrap().is_empty()).await;
+    until("room for another dyno", async || yard.host.would_fit(Plan::free().memory_bytes).is_ok()).await;
 }
 
 /// Sleeping apps, and the street in front of them.
@@ -141,6 +141,7 @@ async fn as_many_apps_wake_as_the_server_says_and_the_next_is_told_why_not() {
             let town = Town::of(yard, 4).await;
             let free = Plan::free().memory_bytes;
             let figure = || yard.host.capacity(free).unwrap();
+            until("the end of all dynos", async || figure().promised_mb == 0).await;
             assert_eq!((figure().more_dynos, figure().text.as_str()), (3, "about 3 more fit"));
             let visits = join_all(town.apps.iter().map(|app| town.visit(app))).await;
             let served = |at: &usize| visits[*at].0 == 200;
