@@ -149,7 +149,7 @@ mod tests {
     use secrecy::ExposeSecret as _;
 
     use super::*;
-    use crate::accounts::tests::House;
+    use crate::{accounts::tests::House, clock::Clock as _};
 
     fn from(ip: &str) -> Origin {
         Origin { ip: ip.to_owned(), user_agent: String::new() }
