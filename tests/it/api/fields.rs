@@ -107,6 +107,8 @@ impl Check<'_> {
 /// Calls that are looked at elsewhere, and why.
 fn elsewhere(call: &str) -> bool {
     let never = [
+        // Waits for its user, whom the tests of log-ins have.
+        "GET /auth/{token}",
         "GET /account/features/{feature}",
         "GET /account/keys",
         "POST /account/keys",
@@ -205,7 +207,10 @@ async fn of_the_account(check: &mut Check<'_>) {
     let made = check.post("/oauth/authorizations", json!({ "scope": ["global"] })).await["id"].as_str().unwrap().to_owned();
     check.get("/oauth/authorizations").await;
     check.get(&format!("/oauth/authorizations/{made}")).await;
+    check.of(Method::PATCH, &format!("/oauth/authorizations/{made}"), Some(json!({ "description": "robot" }))).await;
+    check.of(Method::POST, &format!("/oauth/authorizations/{made}/actions/regenerate-tokens"), None).await;
     check.of(Method::DELETE, &format!("/oauth/authorizations/{made}"), None).await;
+    check.post("/auth", json!({ "description": "Heroku CLI" })).await;
 }
 
 async fn of_the_catalog(check: &mut Check<'_>) {
