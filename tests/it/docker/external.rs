@@ -2,7 +2,7 @@
 //! speaks TLS alone, whose certificate is looked at.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -138,7 +138,7 @@ async fn server_with_tls(theirs: &Cellar, given: &Path) -> SocketAddr {
     theirs.engine.ensure_network(network.clone()).await.unwrap();
     let id = theirs.engine.create(spec).await.unwrap();
     let started = theirs.engine.start(id).await.unwrap();
-    let address = SocketAddr::new(IpAddr::from(started.addresses[&network.name]), 5432);
+    let address = SocketAddr::new(started.addresses[&network.name], 5432);
     let ready = async {
         let mut pace = tokio::time::interval(Duration::from_millis(100));
         while !given.join("ready").exists() {
