@@ -26,6 +26,13 @@ use crate::{
     },
 };
 
+/// The default bridge of the test's own dockerd: without one it would remove the machine's.
+const BRIDGE: &str = "siesta-test0";
+
+fn ip(arguments: &str) -> bool {
+    program("ip").args(arguments.split(' ')).stderr(Stdio::null()).status().expect("the Debian package iproute2").success()
+}
+
 /// A dockerd, gone with everything in it when dropped.
 struct Daemon {
     folder: tempfile::TempDir,
@@ -35,6 +42,9 @@ struct Daemon {
 impl Daemon {
     async fn start() -> Daemon {
         let mut daemon = Daemon { folder: tempfile::tempdir().unwrap(), child: None };
+        // One that a killed test left is taken as it is.
+        let made = ip(&format!("link add {BRIDGE} type bridge")) && ip(&format!("addr add 10.254.77.1/24 dev {BRIDGE}"));
+        assert!(made || ip(&format!("link show {BRIDGE}")), "a bridge for the engine");
         daemon.run().await;
         daemon
     }
@@ -55,7 +65,7 @@ impl Daemon {
             .args([option("data-root", "data"), option("exec-root", "exec"), option("pidfile", "pid")])
             .arg(format!("--host=unix://{}", self.socket().display()))
             // No rule and no bridge of the machine's is touched.
-            .args(["--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--shutdown-timeout=2"])
+            .args([&format!("--bridge={BRIDGE}"), "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--shutdown-timeout=2"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -97,6 +107,7 @@ impl Drop for Daemon {
         }
         let _ = self.docker(&["network", "prune", "-f"]);
         self.stop();
+        ip(&format!("link delete {BRIDGE}"));
         // What one that was killed had mounted over its own folder.
         let _ = program("umount").args(["-l", "-q"]).arg(self.path("data")).status();
         if std::thread::panicking() {
