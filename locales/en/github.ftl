@@ -47,6 +47,7 @@ step-deploy = Deploy
 step-done = done
 step-running = running
 step-failed = failed
+step-missing = missing or wrong
 step-waiting = waiting
 gh-hook-seen = GitHub told us of this repository { $time }.
 gh-hook-silent = GitHub has not told us anything yet; the branch is also asked for every minute.

@@ -36,6 +36,12 @@ host-room = { $n ->
    *[other] About { $n } more dynos fit.
 }
 host-full = This server has no room for one more awake app
+room-promised = { $promised } of { $most } MB are promised to dynos that run. Another app starts when one of them sleeps.
+room-memory = { $available } MB of memory are available, { $reserve } MB stay reserved. Try again later.
+room-disk = The disk of this server is nearly full: { $free } MB are free, { $floor } MB stay reserved. Its administrator must make room.
+room-threads = This server runs { $threads } threads of at most { $most }: no dyno fits. Try again later.
+full-next = The next app falls asleep in { $time } if nobody visits it.
+full-next-own = { $app } falls asleep next, in { $time }, if nobody visits it.
 host-unreadable = The machine's figures cannot be read.
 host-promised = Memory promised
 host-promised-text = To dynos that run. Most use a small part of it.

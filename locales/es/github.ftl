@@ -48,6 +48,7 @@ step-deploy = Desplegar
 step-done = hecho
 step-running = en marcha
 step-failed = ha fallado
+step-missing = falta o está mal
 step-waiting = en espera
 gh-hook-seen = GitHub avisó de este repositorio { $time }.
 gh-hook-silent = GitHub aún no ha avisado de nada; además se pregunta por la rama cada minuto.

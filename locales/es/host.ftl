@@ -36,6 +36,12 @@ host-room = { $n ->
    *[other] Caben unos { $n } dynos más.
 }
 host-full = Este servidor no tiene sitio para otra aplicación despierta
+room-promised = { $promised } de { $most } MB están prometidos a dynos en marcha. Otra aplicación arrancará cuando una de ellas se duerma.
+room-memory = Hay { $available } MB de memoria disponibles y { $reserve } MB se reservan. Inténtalo más tarde.
+room-disk = El disco de este servidor está casi lleno: quedan { $free } MB libres y { $floor } MB se reservan. Quien lo administra debe hacer sitio.
+room-threads = Este servidor tiene { $threads } hilos de un máximo de { $most }: no cabe otro dyno. Inténtalo más tarde.
+full-next = La próxima aplicación se dormirá en { $time } si nadie la visita.
+full-next-own = { $app } se dormirá la próxima, en { $time }, si nadie la visita.
 host-unreadable = No se pueden leer los datos de la máquina.
 host-promised = Memoria prometida
 host-promised-text = A los dynos en marcha. La mayoría usa una pequeña parte.

@@ -96,13 +96,13 @@ export class Git {
   }
 
   tree(name, sha) {
-    return this.run(name, "ls-tree", "-r", sha)
+    return this.run(name, "ls-tree", "-r", "-l", sha)
       .split("\n")
       .filter(Boolean)
       .map((line) => {
         const [head, path] = line.split("\t");
-        const [mode, type, object] = head.split(" ");
-        return { path, mode, type, sha: object };
+        const [mode, type, object, size] = head.split(/ +/);
+        return { path, mode, type, sha: object, ...(type === "blob" && { size: Number(size) }) };
       });
   }
 

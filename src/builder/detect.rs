@@ -166,7 +166,7 @@ fn procfile(tree: &SourceTree, packages: &Packages, warnings: &mut Vec<Vec<Strin
 }
 
 /// A `web` line that fits what the source looks like.
-fn suggested_web(tree: &SourceTree, packages: &Packages) -> String {
+pub(super) fn suggested_web(tree: &SourceTree, packages: &Packages) -> String {
     let module = ["app", "main", "server", "wsgi"].into_iter().find(|name| tree.has(&format!("{name}.py"))).unwrap_or("app");
     if packages.names.contains("fastapi") || packages.names.contains("starlette") {
         return format!("web: uvicorn {module}:app --host 0.0.0.0 --port $PORT");

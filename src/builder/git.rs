@@ -114,12 +114,12 @@ impl Run {
         sha: &CommitSha,
     ) -> Result<Vec<(String, RepoName, CommitSha)>, BuildError> {
         let github = &self.parts.github;
-        let named = github.submodules(access.clone(), repository.clone(), sha.clone()).await.map_err(host)?;
+        let named = github.tree(access.clone(), repository.clone(), sha.clone()).await.map_err(host)?.submodules;
         if named.is_empty() {
             return Ok(Vec::new());
         }
         let file = github.file(access.clone(), repository.clone(), sha.clone(), ".gitmodules".to_owned()).await.map_err(host)?;
-        let urls = urls_of(&file);
+        let urls = urls_of(&String::from_utf8_lossy(&file));
         let resolved = named.into_iter().map(|Submodule { path, sha }| {
             let url = urls.iter().find(|(known, _)| *known == path).map(|(_, url)| url.as_str());
             let Some(url) = url else { return Err(format!("The submodule `{path}` has no address in .gitmodules.")) };

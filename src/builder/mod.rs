@@ -8,6 +8,7 @@ mod git;
 mod ignore;
 mod manifest;
 mod output;
+mod preview;
 mod python;
 mod queue;
 mod run;
@@ -42,7 +43,12 @@ use crate::{
 
 use self::{output::Outputs, queue::Queue};
 
-pub use self::{output::OutputItem, waste::Waste};
+pub use self::{
+    output::OutputItem,
+    preview::{Preview, Started},
+    source::SourceTree,
+    waste::Waste,
+};
 pub use crate::domain::build::Build;
 
 /// A place to upload a source to, with its two capabilities (shown once).

@@ -498,6 +498,13 @@ impl Dynos {
         self.apps().get(&app).map(|app| app.handle.status.clone())
     }
 
+    /// The app that falls asleep before all others if nobody visits it, and when.
+    pub fn next_to_sleep(&self) -> Option<(AppId, Timestamp)> {
+        let apps = self.apps();
+        let sleeping = apps.iter().filter_map(|(id, app)| Some((*id, app.handle.status.borrow().sleeps_at?)));
+        sleeping.min_by_key(|(id, at)| (*at, *id))
+    }
+
     /// The last requests that kept the app awake, the newest first, and how many are open now.
     pub fn kept_awake_by(&self, app: AppId) -> (Vec<Caller>, usize) {
         let gate = self.apps().get(&app).map(|app| app.handle.gate.clone());

@@ -20,7 +20,7 @@ use crate::{
     },
     github::{
         Access, ArchiveStream, GitHost, GitHostError, Grant, HeadAnswer, HostAccount, Listing, NewHook, OauthClient, Owner, OwnerKind,
-        PAGE, Report, Repository, Search, Submodule, oauth::challenge,
+        PAGE, Report, Repository, Search, Submodule, Tree, TreeFile, oauth::challenge,
     },
 };
 
@@ -457,12 +457,15 @@ impl GitHost for FakeGitHub {
         Ok(futures_util::stream::iter([Ok(Bytes::from(archive))]).boxed())
     }
 
-    async fn submodules(&self, access: Access, repository: RepoName, sha: CommitSha) -> Result<Vec<Submodule>, GitHostError> {
-        Ok(self.world().commit(&access, &repository, &sha)?.submodules.clone())
+    async fn tree(&self, access: Access, repository: RepoName, sha: CommitSha) -> Result<Tree, GitHostError> {
+        let world = self.world();
+        let commit = world.commit(&access, &repository, &sha)?;
+        let files = commit.files.iter().map(|(path, content)| TreeFile { path: path.clone(), size: content.len() as u64 });
+        Ok(Tree { files: files.collect(), submodules: commit.submodules.clone() })
     }
 
-    async fn file(&self, access: Access, repository: RepoName, sha: CommitSha, path: String) -> Result<String, GitHostError> {
-        self.world().commit(&access, &repository, &sha)?.files.get(&path).cloned().ok_or(GitHostError::NotFound)
+    async fn file(&self, access: Access, repository: RepoName, sha: CommitSha, path: String) -> Result<Vec<u8>, GitHostError> {
+        self.world().commit(&access, &repository, &sha)?.files.get(&path).cloned().map(String::into_bytes).ok_or(GitHostError::NotFound)
     }
 
     async fn create_hook(&self, access: Access, repository: RepoName, hook: NewHook) -> Result<i64, GitHostError> {

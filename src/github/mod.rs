@@ -122,6 +122,21 @@ pub struct Submodule {
     pub sha: CommitSha,
 }
 
+/// What a commit holds.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Tree {
+    pub files: Vec<TreeFile>,
+    pub submodules: Vec<Submodule>,
+}
+
+/// A file of a tree.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TreeFile {
+    pub path: String,
+    /// In bytes.
+    pub size: u64,
+}
+
 /// A push hook to be made.
 #[derive(Clone, Debug)]
 pub struct NewHook {
@@ -240,11 +255,11 @@ pub trait GitHost: Send + Sync {
     /// The source of exactly this commit as a tar.gz with one top folder.
     async fn tarball(&self, access: Access, repository: RepoName, sha: CommitSha) -> Result<ArchiveStream, GitHostError>;
 
-    /// The submodules a commit's tree names.
-    async fn submodules(&self, access: Access, repository: RepoName, sha: CommitSha) -> Result<Vec<Submodule>, GitHostError>;
+    /// The files and submodules of a commit. The host leaves out what comes after some 100,000 of them.
+    async fn tree(&self, access: Access, repository: RepoName, sha: CommitSha) -> Result<Tree, GitHostError>;
 
-    /// A small text file of a commit.
-    async fn file(&self, access: Access, repository: RepoName, sha: CommitSha, path: String) -> Result<String, GitHostError>;
+    /// A small file of a commit, of at most 1 MB.
+    async fn file(&self, access: Access, repository: RepoName, sha: CommitSha, path: String) -> Result<Vec<u8>, GitHostError>;
 
     /// Makes a hook for pushes and checks; its id.
     async fn create_hook(&self, access: Access, repository: RepoName, hook: NewHook) -> Result<i64, GitHostError>;

@@ -3,6 +3,7 @@
 
 mod deliveries;
 mod follow;
+mod look;
 mod report;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::{
 
 pub use self::deliveries::{Given, Taken};
 pub use self::follow::EVERY;
+pub use self::look::Looked;
 pub use crate::store::{deliveries::Delivery, repository_links::Link};
 
 /// Branches offered to choose from.
@@ -79,6 +81,7 @@ pub struct Repositories {
     parts: RepositoriesParts,
     /// Something was delivered: look before the minute is over.
     wake: Activator,
+    looks: Arc<look::Looks>,
 }
 
 /// How an app shall follow a branch.
@@ -92,7 +95,7 @@ pub struct Wish {
 
 impl Repositories {
     pub fn new(parts: RepositoriesParts) -> Repositories {
-        Repositories { parts, wake: Activator::new() }
+        Repositories { parts, wake: Activator::new(), looks: Arc::default() }
     }
 
     /// Activated by every delivery that may lead to a build.

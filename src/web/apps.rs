@@ -11,15 +11,16 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use crate::{
+    accounts::User,
     apps::App,
-    domain::{AppId, AppName, Timestamp, release::Release, user::Actor},
+    domain::{AppId, AppName, Timestamp, capacity::NoRoom, release::Release, user::Actor},
     http::{CurrentUser, Fault},
     web::{
         Page, Web,
         cx::Cx,
         form::Form,
         front::{Sent, fields},
-        page, say, see_other,
+        lang, page, say, see_other,
         state::{self, Awake, Pill},
     },
 };
@@ -31,11 +32,18 @@ struct AppsPage {
     /// Apps in the bin.
     binned: usize,
     /// Why no other app can wake just now.
-    full: Option<String>,
+    full: Option<Full>,
     rows: Vec<Row>,
     /// All the reader may open, shown or not.
     count: usize,
     wanted: Wanted,
+}
+
+/// A machine without room for one more dyno.
+struct Full {
+    why: String,
+    /// Which app makes room, and when.
+    next: Option<String>,
 }
 
 /// What the list is narrowed to, and its order.
@@ -99,6 +107,7 @@ pub async fn list(State(web): State<Web>, cx: Cx, CurrentUser(user): CurrentUser
     let releases = web.reader.current_releases_open_to(user.id).await?;
     let releases: HashMap<AppId, Release> = releases.into_iter().map(|release| (release.app_id, release)).collect();
     let spans = web.reader.awake_spans_open_to(user.id, cx.now - state::WINDOW).await?;
+    let full = full(&web, &cx, &user, &apps);
     let row = |app: App| {
         let status = state::status(&web, app.id);
         Row {
@@ -117,8 +126,21 @@ pub async fn list(State(web): State<Web>, cx: Cx, CurrentUser(user): CurrentUser
         Sort::Awake => rows.sort_by_key(|row| Reverse(row.used)),
     }
     let binned = web.reader.binned_apps_of(user.id).await?.len();
-    let full = web.host.would_fit(web.plans.of_account(user.id).memory_bytes).err().map(|why| why.to_string());
     Ok(page(StatusCode::OK, &AppsPage { cx, binned, full, rows, count, wanted }))
+}
+
+/// Whether another app could wake, and which one makes room. Names of others' apps are theirs.
+fn full(web: &Web, cx: &Cx, user: &User, apps: &[App]) -> Option<Full> {
+    let why = web.host.would_fit(web.plans.of_account(user.id).memory_bytes).err()?;
+    let next = web.dynos.next_to_sleep().filter(|_| matches!(why, NoRoom::Promised { .. } | NoRoom::Memory { .. }));
+    let next = next.map(|(id, at)| {
+        let time = lang::rough(at.since(cx.now));
+        match apps.iter().find(|app| app.id == id) {
+            Some(app) => cx.lang.with("full-next-own", &[("app", app.name.as_str()), ("time", &time)]),
+            None => cx.t1("full-next", "time", time),
+        }
+    });
+    Some(Full { why: say::no_room(cx.lang, &why), next })
 }
 
 fn said(release: &Release) -> (String, Timestamp) {

@@ -50,6 +50,7 @@ mod backups;
 mod bin;
 mod builds;
 mod chart;
+mod checklist;
 mod console;
 mod cx;
 mod database;
@@ -193,6 +194,7 @@ fn app_pages() -> Router<Web> {
     Router::new()
         .route("/", get(overview::overview))
         .route("/events", get(overview::events))
+        .route("/checklist", get(checklist::checklist))
         .route("/resources", get(formation::resources))
         .route("/addons", post(addons::create))
         .route("/addons/restore", post(addons::restore))

@@ -21,12 +21,14 @@ use crate::{
     http::{AppAccess, Fault, Viewer},
     logs::Filter,
     metrics::{Range, Usage},
+    repositories::Link,
     web::{
         Page, Web,
         activity::{Entry, feed},
         addons, ansi,
         app::{Head, Seen, Tab},
         builds::BuildView,
+        checklist::Checklist,
         cx::Cx,
         formation::{Process, processes},
         hint::HintView,
@@ -50,6 +52,8 @@ struct OverviewPage {
     resting: Option<String>,
     quota_warning: Option<String>,
     build: Option<BuildView>,
+    /// While it has no code and none is being built.
+    checklist: Option<Checklist>,
     awake: Awake,
     release: Option<ReleaseView>,
     formation: Vec<Process>,
@@ -85,8 +89,10 @@ struct Source {
 struct Stats {
     dynos_up: usize,
     dynos: usize,
-    /// Of the largest dyno, now.
+    /// Of the largest dyno: now, or when one ran last.
     memory: Option<String>,
+    /// No dyno runs; they did until then.
+    as_of: Option<Timestamp>,
     memory_limit: String,
     requests: u64,
     errors: u64,
@@ -110,6 +116,7 @@ pub async fn overview(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Vie
     let blank = current.as_ref().is_none_or(|release| release.slug_id.is_none());
     let (callers, open) = web.dynos.kept_awake_by(app.id);
     let phase = status.as_ref().map(|status| status.phase);
+    let link = web.reader.link(app.id).await?;
     let (events, builds) = (web.reader.events(app.id, 60).await?, web.reader.builds(app.id, 1).await?);
     let overview = OverviewPage {
         blank,
@@ -128,7 +135,8 @@ pub async fn overview(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Vie
         callers,
         open,
         answers: answers(&cx, status.as_ref(), &events, &builds),
-        source: source(&web, &app).await?,
+        checklist: (blank && building.is_none()).then(|| Checklist::known(&cx, (&app, &head), link.as_ref())),
+        source: link.map(Source::of),
         people: people(&web, &cx, &app).await?,
         stats: if blank { None } else { Some(stats(&web, &app, status.as_ref()).await?) },
         release: match current {
@@ -141,13 +149,10 @@ pub async fn overview(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Vie
     Ok(page(StatusCode::OK, &overview))
 }
 
-async fn source(web: &Web, app: &App) -> Result<Option<Source>, Fault> {
-    let link = web.reader.link(app.id).await?;
-    Ok(link.map(|link| Source {
-        name: link.name.as_str().to_owned(),
-        url: link.url,
-        automatic: link.branch.map(|branch| branch.as_str().to_owned()),
-    }))
+impl Source {
+    fn of(link: Link) -> Source {
+        Source { name: link.name.as_str().to_owned(), url: link.url, automatic: link.branch.map(|branch| branch.as_str().to_owned()) }
+    }
 }
 
 async fn people(web: &Web, cx: &Cx, app: &App) -> Result<Vec<(String, String)>, Fault> {
@@ -167,14 +172,19 @@ fn quota_warning(cx: &Cx, status: &AppStatus, now: &Timestamp) -> Option<String>
 }
 
 async fn stats(web: &Web, app: &App, status: Option<&AppStatus>) -> Result<Stats, Fault> {
+    let past = web.history.of(app.id, Range::Day).await?;
     let mut day = Usage::default();
-    web.history.of(app.id, Range::Day).await?.values().for_each(|usage| day.add(usage));
+    past.values().for_each(|usage| day.add(usage));
     let dynos = status.map_or(&[][..], |status| &status.dynos);
-    let used = web.history.newest(app.id).iter().map(|(_, point)| point.used_bytes()).max();
+    let dynos_up = dynos.iter().filter(|dyno| dyno.state == DynoState::Up).count();
+    let now = web.history.newest(app.id).iter().map(|(_, point)| point.used_bytes()).max().filter(|_| dynos_up > 0);
+    let last = past.iter().rev().find(|(_, usage)| usage.used_bytes > 0).map(|(at, usage)| (*at, usage.used_bytes));
+    let used = now.or(last.map(|(_, bytes)| bytes));
     Ok(Stats {
-        dynos_up: dynos.iter().filter(|dyno| dyno.state == DynoState::Up).count(),
+        dynos_up,
         dynos: dynos.len(),
         memory: used.map(|bytes| lang::mebibytes(i64::try_from(bytes).unwrap_or(i64::MAX))),
+        as_of: last.map(|(at, _)| at).filter(|_| dynos_up == 0),
         memory_limit: lang::mebibytes(web.plans.of(app).memory_bytes),
         requests: day.requests(),
         errors: day.statuses[3].into(),

@@ -7,7 +7,7 @@ use crate::{
     apps::AppError,
     builder::BuildError,
     connections::ConnectionError,
-    domain::{AppNameError, config_var::ConfigVarError, hostname::HostnameError, one_off, plan::PlanFault},
+    domain::{AppNameError, capacity::NoRoom, config_var::ConfigVarError, hostname::HostnameError, one_off, plan::PlanFault},
     domains::DomainError,
     dynos::DynoError,
     egress::EgressError,
@@ -93,12 +93,27 @@ pub fn dyno(lang: Lang, error: &DynoError) -> Option<String> {
         DynoError::TooManyTypes { limit, size } => lang.with("scale-types", &[("n", &limit.to_string()), ("size", size)]),
         DynoError::NoSuchProcessType(_) => lang.t("scale-unknown"),
         DynoError::Resting { until } => lang.with("dyno-rests", &[("until", &until.to_string())]),
-        DynoError::NoRoom(why) => why.to_string(),
+        DynoError::NoRoom(why) => no_room(lang, why),
         DynoError::DidNotBoot(why) => why.clone(),
         DynoError::NoCode => lang.t("run-no-code"),
         DynoError::OneOff(fault) => one_off(lang, fault),
         _ => return None,
     })
+}
+
+/// Why nothing more fits on the machine.
+pub fn no_room(lang: Lang, why: &NoRoom) -> String {
+    let figures = |key, first: (&'static str, String), second: (&'static str, String)| {
+        lang.with(key, &[(first.0, &*first.1), (second.0, &*second.1)])
+    };
+    match why {
+        NoRoom::Promised { promised, most } => figures("room-promised", ("promised", promised.to_string()), ("most", most.to_string())),
+        NoRoom::Memory { available, reserve } => {
+            figures("room-memory", ("available", available.to_string()), ("reserve", reserve.to_string()))
+        }
+        NoRoom::Disk { free, floor } => figures("room-disk", ("free", free.to_string()), ("floor", floor.to_string())),
+        NoRoom::Threads { threads, most } => figures("room-threads", ("threads", threads.to_string()), ("most", most.to_string())),
+    }
 }
 
 /// Why an add-on could not be had or changed.
@@ -169,7 +184,7 @@ pub fn build(lang: Lang, error: &BuildError) -> Option<String> {
         BuildError::NotUploaded => lang.t("upload-missing"),
         BuildError::TooLarge(limit) => lang.with("upload-large", &[("limit", &limit.to_string())]),
         BuildError::Rejected(sentence) => sentence.clone(),
-        BuildError::NoRoom(why) => why.to_string(),
+        BuildError::NoRoom(why) => no_room(lang, why),
         _ => return None,
     })
 }

@@ -3,7 +3,9 @@
 // not too heavy. With $SIESTA_SCREENSHOTS each is also a picture.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { get } from "node:http";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { browse, inspect, serve, weigh } from "./served.mjs";
@@ -51,6 +53,7 @@ const PAGES = {
   "/host/audit": page("/host/audit"),
   "/apps/{app}": page("/apps/shop", { also: ["/apps/blank"] }),
   "/apps/{app}/events": stream,
+  "/apps/{app}/checklist": stream,
   "/apps/{app}/resources": page("/apps/shop/resources"),
   "/apps/{app}/addons/{addon}": page(() => addon && `/apps/shop/addons/${addon}`),
   "/apps/{app}/addons/{addon}/data": page(() => addon && `/apps/shop/addons/${addon}/data`),
@@ -77,7 +80,20 @@ const VISITORS = [
   ["no-such-app", "niente", 404],
   ["no-code", "blank", 503],
   ["maintenance", "closed", 503],
+  ["crashed", "broken", 503],
+  ["resting", "tired", 503],
+  ["waking", "slow", 503],
 ];
+
+/** An app that serves, and with MOOD set crashes at once or never comes up. */
+const MOODY = `import http.server, os, sys, time
+mood = os.environ.get("MOOD")
+if mood == "slow":
+    time.sleep(3600)
+if mood == "broken":
+    sys.exit(3)
+http.server.HTTPServer(("", int(os.environ["PORT"])), http.server.SimpleHTTPRequestHandler).serve_forever()
+`;
 
 let server, addon, build, terminal;
 
@@ -98,6 +114,35 @@ async function api(method, path, body) {
   const answer = await fetch(server.url + path, { method, headers, body: body && JSON.stringify(body) });
   assert.ok(answer.ok, `${method} ${path}: ${answer.status} ${await answer.clone().text()}`);
   return answer.json();
+}
+
+/** Apps that are crashed, resting, and never up. */
+async function moods() {
+  const folder = mkdtempSync(join(tmpdir(), "siesta-moody-"));
+  for (const [name, text] of [["Procfile", "web: python web.py\n"], ["requirements.txt", ""], ["web.py", MOODY]]) writeFileSync(join(folder, name), text);
+  for (const name of ["tired", "broken", "slow"]) await server.slowly(["deploy", "--app", name, folder]);
+  rmSync(folder, { recursive: true });
+  server.siesta(["plan", "set", "tiny", "--awake-hours", "0.0006", "--window-hours", "1", "--rest-hours", "6"]);
+  server.siesta(["plan", "assign", "tiny", "--app", "tired"]);
+  for (const name of ["broken", "slow"]) {
+    await api("PATCH", `/apps/${name}/formation/web`, { quantity: 0 });
+    await api("PATCH", `/apps/${name}/config-vars`, { MOOD: name });
+    await api("PATCH", `/apps/${name}/formation/web`, { quantity: 1 });
+  }
+  await until(() => visit("broken"), ({ body }) => body.includes("Application error"));
+  await until(() => visit("tired"), ({ body }) => body.includes("resting"));
+}
+
+/** What a browser is answered that opens an app. */
+function visit(app, language = "en") {
+  const { port } = new URL(server.url);
+  const headers = { host: `${app}.localhost:${port}`, accept: "text/html", "accept-language": language, "sec-fetch-mode": "navigate", "sec-fetch-dest": "document" };
+  return new Promise((resolve, reject) => {
+    const ask = get({ host: "127.0.0.1", port, headers }, async (answer) => {
+      resolve({ status: answer.statusCode, headers: answer.headers, body: Buffer.concat(await answer.toArray()).toString() });
+    });
+    ask.on("error", reject);
+  });
 }
 
 /** Asks again until the answer is what is awaited. */
@@ -122,6 +167,7 @@ before(async () => {
   await api("PATCH", "/apps/closed", { maintenance: true });
   await api("DELETE", "/apps/thrown-away");
   [{ id: build }] = await api("GET", "/apps/shop/builds");
+  await moods();
   ({ browser_url: terminal } = await api("POST", "/auth", { description: "Heroku CLI login from a-machine" }));
   if (process.env.SIESTA_STACK_POSTGRES) {
     ({ name: addon } = await api("POST", "/apps/shop/addons", { plan: "heroku-postgresql:mini" }));
@@ -219,9 +265,16 @@ describe("in both languages at once", { concurrency: 2 }, () => {
 
       test("what visitors see when no app answers, and who gets lost", async () => {
         faults.length = 0;
+        await api("DELETE", "/apps/slow/dynos");
         for (const [name, app, status] of VISITORS) {
-          const answer = await view.goto(server.url.replace("//", `//${app}.`));
-          assert.equal(answer.status(), status, name);
+          // A waking page asks again every two seconds; the one that is looked at stands still.
+          const { headers: { refresh, ...headers }, body, ...answer } = await visit(app, locale);
+          assert.equal(answer.status, status, `${name}: ${body}`);
+          assert.equal(refresh, name === "waking" ? "2" : undefined, name);
+          assert.equal("retry-after" in headers, ["maintenance", "resting", "waking"].includes(name), name);
+          const address = server.url.replace("//", `//${app}.`);
+          await view.route(`${address}/`, (route) => route.fulfill({ ...answer, headers, body }));
+          await view.goto(address);
           await look(`visitor-${name}`);
         }
         for (const path of ["/apps/niente", "/nothing"]) {

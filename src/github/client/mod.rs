@@ -32,7 +32,7 @@ use crate::{
     egress::Egress,
     github::{
         Access, ArchiveStream, GitHost, GitHostError, Grant, HeadAnswer, HostAccount, Listing, NewHook, OauthClient, Owner, OwnerKind,
-        Report, Repository, Search, Submodule, oauth::encode,
+        Report, Repository, Search, Submodule, Tree, TreeFile, oauth::encode,
     },
 };
 
@@ -314,9 +314,9 @@ impl GitHost for GithubClient {
         Ok(answer.bytes_stream().map(|piece| piece.map_err(|error| std::io::Error::other(error.without_url()))).boxed())
     }
 
-    async fn submodules(&self, access: Access, repository: RepoName, sha: CommitSha) -> Result<Vec<Submodule>, GitHostError> {
+    async fn tree(&self, access: Access, repository: RepoName, sha: CommitSha) -> Result<Tree, GitHostError> {
         #[derive(Deserialize)]
-        struct Tree {
+        struct Answer {
             tree: Vec<Entry>,
         }
         #[derive(Deserialize)]
@@ -324,13 +324,21 @@ impl GitHost for GithubClient {
             path: Option<String>,
             mode: Option<String>,
             sha: Option<CommitSha>,
+            size: Option<u64>,
         }
-        let tree: Tree = self.read(&access, format!("/repos/{repository}/git/trees/{sha}?recursive=1")).await?;
-        let links = tree.tree.into_iter().filter(|entry| entry.mode.as_deref() == Some("160000"));
-        Ok(links.filter_map(|entry| Some(Submodule { path: entry.path?, sha: entry.sha? })).collect())
+        let answer: Answer = self.read(&access, format!("/repos/{repository}/git/trees/{sha}?recursive=1")).await?;
+        let mut tree = Tree::default();
+        for entry in answer.tree {
+            match (entry.mode.as_deref(), entry.path, entry.sha) {
+                (Some("160000"), Some(path), Some(sha)) => tree.submodules.push(Submodule { path, sha }),
+                (Some("100644" | "100755"), Some(path), _) => tree.files.push(TreeFile { path, size: entry.size.unwrap_or(0) }),
+                _ => {}
+            }
+        }
+        Ok(tree)
     }
 
-    async fn file(&self, access: Access, repository: RepoName, sha: CommitSha, path: String) -> Result<String, GitHostError> {
+    async fn file(&self, access: Access, repository: RepoName, sha: CommitSha, path: String) -> Result<Vec<u8>, GitHostError> {
         #[derive(Deserialize)]
         struct File {
             content: String,
@@ -338,8 +346,7 @@ impl GitHost for GithubClient {
         let path: Vec<String> = path.split('/').map(encode).collect();
         let file: File = self.read(&access, format!("/repos/{repository}/contents/{}?ref={sha}", path.join("/"))).await?;
         let packed: String = file.content.split_whitespace().collect();
-        let bytes = BASE64_STANDARD.decode(packed).map_err(|_| GitHostError::Refused("a file is not readable".to_owned()))?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        BASE64_STANDARD.decode(packed).map_err(|_| GitHostError::Refused("a file is not readable".to_owned()))
     }
 
     async fn create_hook(&self, access: Access, repository: RepoName, hook: NewHook) -> Result<i64, GitHostError> {

@@ -376,3 +376,64 @@ async fn an_administrator_registers_the_server_and_nobody_else_sees_that() {
     assert!(!server.get(&ana, "/admin/github").await.text.contains("Iv1.abc"));
     server.stop().await;
 }
+
+#[tokio::test]
+async fn an_app_without_code_is_told_what_its_repository_lacks() {
+    let (server, ana) = connected().await;
+    server.app(&ana, "tienda").await;
+    let look = async || server.get(&ana, "/apps/tienda/checklist").await.text;
+    let asks = |page: &str| page.contains("hx-get=\"/apps/tienda/checklist\"");
+    let overview = async || server.get(&ana, "/apps/tienda").await.text;
+    let blank = overview().await;
+    assert!(blank.contains("Connect a repository") && blank.contains("web: gunicorn app:app") && !asks(&blank), "{blank}");
+
+    let github = &server.house.github;
+    let repo = github.repository_of("ana/tienda", true, &["ana"]);
+    github.push(&repo, "main", "First", &[("app.py", "import flask"), ("README.md", "")]);
+    server.post(&ana, "/apps/tienda/github/connect", &[("repository", "ana/tienda")]).await;
+    let linked = overview().await;
+    assert!(asks(&linked) && linked.contains("action=\"/apps/tienda/github/deploy\""), "{linked}");
+    let nothing = look().await;
+    for part in ["There is none in the top folder", "web: gunicorn app:app", "Couldn&#39;t find any supported Python package manager files"]
+    {
+        assert!(nothing.contains(part), "{part}: {nothing}");
+    }
+    assert!(!asks(&nothing), "asked once");
+
+    github.push(&repo, "main", "Second", &[("Procfile", "worker: python w.py\n"), ("requirements.txt", "flask\n"), ("main.py", "")]);
+    let no_web = look().await;
+    for part in ["It has no web line", "web: gunicorn main:app", "requirements.txt is there."] {
+        assert!(no_web.contains(part), "{part}: {no_web}");
+    }
+    github.push(&repo, "main", "Third", &[("Procfile", "web: gunicorn app:app\n"), ("requirements.txt", "flask\n"), ("app.py", "")]);
+    let no_server = look().await;
+    for part in ["It says: web: gunicorn app:app", "Add gunicorn to requirements.txt."] {
+        assert!(no_server.contains(part), "{part}: {no_server}");
+    }
+    github.push(&repo, "main", "Fourth", &[("Procfile", "web gunicorn\n"), ("requirements.txt", "gunicorn\n"), ("app.py", "")]);
+    assert!(look().await.contains("Procfile, line 1:"));
+    let head = github.push(&repo, "main", "Fifth", &files("1"));
+    let ready = look().await;
+    for part in ["It says: web: gunicorn app:app", "requirements.txt is there.", head.short()] {
+        assert!(ready.contains(part), "{part}: {ready}");
+    }
+    github.fail_with(Some(GitHostError::Unreachable("no route".to_owned())));
+    let deaf = look().await;
+    assert!(deaf.contains("no route") && deaf.contains("One line in a file named Procfile"), "{deaf}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_repository_with_more_than_can_be_read_is_not_judged() {
+    let (server, ana) = connected().await;
+    server.app(&ana, "tienda").await;
+    let github = &server.house.github;
+    let repo = github.repository_of("ana/tienda", true, &["ana"]);
+    let names: Vec<String> = (0..30).map(|number| format!("requirements-{number}.txt")).collect();
+    let many: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "")).collect();
+    github.push(&repo, "main", "Many", &many);
+    server.post(&ana, "/apps/tienda/github/connect", &[("repository", "ana/tienda")]).await;
+    let page = server.get(&ana, "/apps/tienda/checklist").await.text;
+    assert!(page.contains("One line in a file named Procfile") && !page.contains("class=\"bad\""), "{page}");
+    server.stop().await;
+}

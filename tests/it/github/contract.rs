@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use siesta::{
     domain::{CommitSha, RepoName, git::CiState},
     github::{
-        Access, GitHost, GitHostError, HeadAnswer, NewHook, OauthClient, OwnerKind, Report, ReportState, Search, Submodule,
+        Access, GitHost, GitHostError, HeadAnswer, NewHook, OauthClient, OwnerKind, Report, ReportState, Search, Submodule, TreeFile,
         fake::FakeGitHub,
         oauth::{Question, challenge},
     },
@@ -132,9 +132,9 @@ async fn organisations(host: &dyn GitHost, arrange: &dyn Arrange, ana: &Access) 
         assert_eq!(host.repositories(ana.clone(), search).await.unwrap().items.len(), expected, "{text}");
     }
     let sha = arrange.push_submodule(&shop, &style).await;
-    let found = host.submodules(ana.clone(), shop.clone(), sha.clone()).await.unwrap();
+    let found = host.tree(ana.clone(), shop.clone(), sha.clone()).await.unwrap().submodules;
     assert_eq!(found, [Submodule { path: "libs/tema".to_owned(), sha: style }]);
-    assert_eq!(host.file(ana.clone(), shop, sha, ".gitmodules".to_owned()).await.as_deref(), Ok(MODULES));
+    assert_eq!(host.file(ana.clone(), shop, sha, ".gitmodules".to_owned()).await.as_deref(), Ok(MODULES.as_bytes()));
 }
 
 /// A GitHub App: short-lived tokens, and only what it is installed on.
@@ -224,8 +224,12 @@ async fn heads(host: &dyn GitHost, arrange: &dyn Arrange, ana: &Access, open: &R
     assert!(inner.contains(&"app.py".to_owned()) && inner.contains(&"sub/x.txt".to_owned()), "one top folder: {inner:?}");
     let nowhere: CommitSha = "0".repeat(40).parse().unwrap();
     assert!(host.tarball(ana.clone(), open.clone(), nowhere).await.is_err());
-    assert_eq!(host.submodules(ana.clone(), open.clone(), first.clone()).await, Ok(Vec::new()));
-    assert_eq!(host.file(ana.clone(), open.clone(), first.clone(), "sub/x.txt".to_owned()).await.as_deref(), Ok("x"));
+    let tree = host.tree(ana.clone(), open.clone(), first.clone()).await.unwrap();
+    assert!(tree.submodules.is_empty());
+    for path in ["app.py", "sub/x.txt"] {
+        assert!(tree.files.contains(&TreeFile { path: path.to_owned(), size: 1 }), "{path}: {:?}", tree.files);
+    }
+    assert_eq!(host.file(ana.clone(), open.clone(), first.clone(), "sub/x.txt".to_owned()).await.as_deref(), Ok(&b"x"[..]));
 }
 
 async fn back(host: &dyn GitHost, ana: &Access, open: &RepoName, sha: &CommitSha) {

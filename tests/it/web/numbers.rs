@@ -94,6 +94,44 @@ async fn the_overview_answers_why() {
 }
 
 #[tokio::test]
+async fn the_figures_of_an_app_whose_dynos_do_not_run_say_of_when_they_are() {
+    let (server, ana) = Server::claimed().await;
+    let app = server.app(&ana, "tienda").await;
+    server.deploy(&ana, &app).await;
+    let dynos = &server.house.owners.dynos;
+    let mut status = dynos.status(app.id).unwrap();
+    status.wait_for(|status| status.phase == AppPhase::Awake).await.unwrap();
+    server.house.clock.advance(Duration::from_secs(20));
+    dynos.sample().await.unwrap();
+    let awake = server.get(&ana, "/apps/tienda").await.text;
+    assert!(awake.contains("card stats\"") && !awake.contains("as of"), "{awake}");
+    server.post(&ana, "/apps/tienda/scale", &[("process", "web"), ("quantity", "0")]).await;
+    status.wait_for(|status| status.phase == AppPhase::Off).await.unwrap();
+    server.house.clock.advance(30 * MINUTE);
+    let off = server.get(&ana, "/apps/tienda").await.text;
+    assert!(off.contains("card stats past\"") && off.contains("32 MB <small>/ 512 MB, as of <time"), "{off}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_server_says_which_app_makes_room() {
+    let (server, ana) = Server::claimed_with(&["--app-memory-mb", "600", "--disk-floor-mb", "0"]).await;
+    let app = server.app(&ana, "tienda").await;
+    assert!(!server.get(&ana, "/apps").await.text.contains("no room for one more"), "it is empty");
+    server.deploy(&ana, &app).await;
+    let mut status = server.house.owners.dynos.status(app.id).unwrap();
+    status.wait_for(|status| status.sleeps_at.is_some()).await.unwrap();
+    let full = server.get(&ana, "/apps").await.text;
+    assert!(full.contains("512 of 600 MB are promised") && full.contains("tienda falls asleep next, in "), "{full}");
+    let eve = Visitor { language: "es", ..server.person("eve@example.org").await };
+    let hers = server.get(&eve, "/apps").await.text;
+    assert!(hers.contains("512 de 600 MB") && hers.contains("La próxima aplicación se dormirá en") && !hers.contains("tienda"), "{hers}");
+    server.post(&ana, "/apps/tienda/scale", &[("process", "web"), ("quantity", "0")]).await;
+    status.wait_for(|status| status.phase == AppPhase::Off).await.unwrap();
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn config_vars_of_a_file_are_shown_by_name_before_they_are_saved() {
     let (server, ana) = Server::claimed().await;
     let app = server.app(&ana, "tienda").await;

@@ -49,6 +49,21 @@ async fn pages_speak_both_languages() {
     server.stop().await;
 }
 
+/// The class hand-out is in Spanish, and names the buttons in Heroku's words.
+#[tokio::test]
+async fn the_words_of_the_class_hand_out_are_there_in_both_languages() {
+    let (server, mut ana) = Server::claimed_with(&["--github-client-id", "Iv1.test", "--github-client-secret", "s3cret"]).await;
+    server.app(&ana, "tiendavideojuegos").await;
+    for language in ["en", "es"] {
+        ana.language = language;
+        let page = seen(&server.get(&ana, "/apps/tiendavideojuegos/deploy").await);
+        for words in ["Deploy", "Connect to GitHub", "More", "Run console"] {
+            assert!(page.lines().any(|line| line == words), "{language}: {words}: {page}");
+        }
+    }
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn the_language_is_the_accounts_then_the_cookies_then_the_browsers() {
     let (server, ana) = Server::claimed().await;

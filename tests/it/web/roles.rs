@@ -15,6 +15,7 @@ fn least(route: &str) -> Option<Role> {
     Some(match route {
         "GET /"
         | "GET /events"
+        | "GET /checklist"
         | "GET /resources"
         | "GET /builds/{build}"
         | "GET /builds/{build}/output"
