@@ -118,6 +118,7 @@ async function api(method, path, body) {
 
 /** Apps that are crashed, resting, and never up. */
 async function moods() {
+  server.siesta(["plan", "set", "free", "--apps", "10"]);
   const folder = mkdtempSync(join(tmpdir(), "siesta-moody-"));
   for (const [name, text] of [["Procfile", "web: python web.py\n"], ["requirements.txt", ""], ["web.py", MOODY]]) writeFileSync(join(folder, name), text);
   for (const name of ["tired", "broken", "slow"]) await server.slowly(["deploy", "--app", name, folder]);
