@@ -4,7 +4,10 @@
 
 mod phase;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
@@ -275,6 +278,12 @@ impl Releases {
             self.bring_up(&release, phase.then(|| Phase::telling(None)));
         }
         Ok(Some(release))
+    }
+
+    /// The code of an app that is kept, so that one can roll back to it.
+    pub async fn kept_slugs(&self, app: AppId) -> Result<BTreeSet<SlugId>, ReleaseError> {
+        let all = self.parts.reader.slugs_of(app, 0).await?;
+        Ok(all.into_iter().filter(|(slug, _)| self.parts.slugs.has_files(slug)).map(|(slug, _)| slug.id).collect())
     }
 
     /// A new release with the slug and config of an older one: `Rollback to v46`. Returns when it is

@@ -107,10 +107,14 @@ impl Slugs {
         self.root.join("files").join(sha256).is_file()
     }
 
+    /// Whether what the slug is made of is there.
+    pub fn has_files(&self, slug: &Slug) -> bool {
+        self.has_file(&slug.code_file) && slug.deps_file.as_ref().is_none_or(|deps| self.has_file(deps))
+    }
+
     /// Whether the slug can still run: its image is there, or what it is made of.
     pub async fn is_kept(&self, slug: &Slug) -> bool {
-        let files = self.has_file(&slug.code_file) && slug.deps_file.as_ref().is_none_or(|deps| self.has_file(deps));
-        files || self.engine.has_image(app_image(slug.id)).await.unwrap_or(false)
+        self.has_files(slug) || self.engine.has_image(app_image(slug.id)).await.unwrap_or(false)
     }
 
     /// The decompressed bytes of a stored archive.

@@ -13,6 +13,14 @@ function localiseTimes(root) {
   }
 }
 
+/** Brings the tab of this page into view where not all fit. */
+function showTab() {
+  for (const tab of document.querySelectorAll(".tabs > [aria-current]")) {
+    const [row, own] = [tab.parentElement.getBoundingClientRect(), tab.getBoundingClientRect()];
+    tab.parentElement.scrollLeft += own.left + own.width / 2 - (row.left + row.width / 2);
+  }
+}
+
 /** Buttons that copy the text beside them. */
 function offerCopies(root) {
   for (const button of root.querySelectorAll("button[data-copy]")) {
@@ -214,6 +222,7 @@ function enhance(root) {
 }
 
 enhance(document);
+showTab();
 document.querySelectorAll("[data-tail]").forEach(follow);
 document.querySelectorAll(".charts").forEach(chartCursor);
 document.querySelectorAll("#palette").forEach(palette);

@@ -1,5 +1,7 @@
 //! Releases: list, show, roll back.
 
+use std::collections::BTreeSet;
+
 use axum::{
     extract::{Path, State},
     response::Response,
@@ -15,7 +17,7 @@ use crate::{
         reference::{Reference, app_reference},
     },
     apps::App,
-    domain::Version,
+    domain::{SlugId, Version},
     http::{Deployer, Fault, Json, Viewer},
     releases::Release,
 };
@@ -28,14 +30,15 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-fn shape(app: &App, release: &Release) -> Value {
+/// `kept`: the code of the app that one can roll back to.
+fn shape(app: &App, release: &Release, kept: &BTreeSet<SlugId>) -> Value {
     json!({
         "addon_plan_names": [],
         "app": app_reference(app),
         "created_at": release.created_at,
         "current": release.current,
         "description": release.description,
-        "eligible_for_rollback": release.slug_id.is_some(),
+        "eligible_for_rollback": release.slug_id.is_some_and(|slug| kept.contains(&slug)),
         "id": release.id,
         "output_stream_url": null,
         "slug": release.slug_id.map(|id| json!({ "id": id })),
@@ -60,12 +63,14 @@ pub async fn named(api: &Api, app: &App, named: &str) -> Result<Release, Fault> 
 
 async fn all(State(api): State<Api>, access: Viewer, headers: HeaderMap) -> Result<Response, Fault> {
     let releases = api.reader.releases(access.app.id).await?;
-    list(&headers, &["version", "id", "created_at", "updated_at"], releases.iter().map(|release| shape(&access.app, release)).collect())
+    let kept = api.releases.kept_slugs(access.app.id).await?;
+    let shapes = releases.iter().map(|release| shape(&access.app, release, &kept)).collect();
+    list(&headers, &["version", "id", "created_at", "updated_at"], shapes)
 }
 
 async fn show(State(api): State<Api>, access: Viewer, Path((_, release)): Path<(String, String)>) -> Result<Json<Value>, Fault> {
     let release = named(&api, &access.app, &release).await?;
-    Ok(Json(shape(&access.app, &release)))
+    Ok(Json(shape(&access.app, &release, &api.releases.kept_slugs(access.app.id).await?)))
 }
 
 #[derive(Deserialize)]
@@ -79,5 +84,6 @@ async fn roll_back(State(api): State<Api>, access: Deployer, Json(wanted): Json<
     };
     let to = named(&api, &access.app, &to).await?;
     let release = api.releases.rollback(access.app.id, to.id, &access.by).await?;
-    Ok((StatusCode::CREATED, Json(shape(&access.app, &release))))
+    let kept = api.releases.kept_slugs(access.app.id).await?;
+    Ok((StatusCode::CREATED, Json(shape(&access.app, &release, &kept))))
 }

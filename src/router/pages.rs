@@ -149,8 +149,10 @@ impl Page {
             ),
         };
         let mut words = if spanish { es } else { en };
-        if let Page::Resting { until, .. } = self {
-            words.note = format!("{} {} UTC.", words.note, until.to_jiff().strftime("%H:%M"));
+        if let Page::Resting { until, now } = self {
+            let (left, within) = (until.since(now).as_secs().div_ceil(60), if spanish { "dentro de" } else { "in" });
+            let left = format!("{within} {} h {} min", left / 60, left % 60);
+            words.note = format!("{} {} UTC, {left}.", words.note, until.to_jiff().strftime("%H:%M"));
         }
         words
     }

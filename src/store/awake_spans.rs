@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use sqlx::types::Json;
+
 use crate::{
     domain::{
         AppId, Timestamp, UserId,
@@ -35,21 +37,24 @@ impl Reader {
     /// Spans of every app an account may touch, in one go; of an app whose number of dynos changed there
     /// are several in a row.
     pub async fn awake_spans_open_to(&self, user: UserId, since: Timestamp) -> Result<HashMap<AppId, Vec<Span>>, StoreError> {
+        // A row for each of them would take longer than everything else on the page.
         let rows = sqlx::query!(
-            r#"select s.app_id as "app_id: AppId", s.started_at as "from: Timestamp", s.ended_at as "to: Timestamp"
+            r#"select s.app_id as "app_id: AppId",
+                      json_group_array(json_array(s.started_at, s.ended_at)) as "spans!: Json<Vec<(i64, Option<i64>)>>"
                from apps a join awake_spans s on s.app_id = a.id and (s.ended_at is null or s.ended_at > ?2)
                where a.owner_id = ?1 or exists (select 1 from collaborators c where c.app_id = a.id and c.user_id = ?1)
-               order by s.app_id, s.started_at, s.id"#,
+               group by s.app_id"#,
             user,
             since
         )
         .fetch_all(&self.pool)
         .await?;
-        let mut spans: HashMap<AppId, Vec<Span>> = HashMap::new();
-        for row in rows {
-            spans.entry(row.app_id).or_default().push(Span { from: row.from, to: row.to });
-        }
-        Ok(spans)
+        let in_order = |spans: Vec<(i64, Option<i64>)>| {
+            let mut spans: Vec<Span> = spans.into_iter().map(|(from, to)| Span { from: Timestamp(from), to: to.map(Timestamp) }).collect();
+            spans.sort_by_key(|span| span.from);
+            spans
+        };
+        Ok(rows.into_iter().map(|row| (row.app_id, in_order(row.spans.0))).collect())
     }
 
     /// How long the app's dynos ran since `since`, each counted by itself.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::{
     apps::App,
     domain::{
-        ReleaseStatus, Timestamp, Version,
+        ReleaseStatus, SlugId, Timestamp, Version,
         event::{Event, EventKind},
         release::{Release, short_commit},
     },
@@ -81,7 +81,7 @@ struct ReleaseRow {
     by: String,
     at: Timestamp,
     current: bool,
-    /// It has code to go back to.
+    /// One can go back to it.
     eligible: bool,
 }
 
@@ -181,7 +181,8 @@ pub async fn activity(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Vie
         (wanted.kind.is_empty() || group_of(event.kind) == wanted.kind) && (wanted.who.is_empty() || event.actor == wanted.who)
     };
     let days = days(&cx, events.into_iter().filter(fits).take(SHOWN));
-    let releases = web.reader.releases(app.id).await?.into_iter().map(row).collect();
+    let kept = web.releases.kept_slugs(app.id).await?;
+    let releases = web.reader.releases(app.id).await?.into_iter().map(|release| row(release, &kept)).collect();
     Ok(page(StatusCode::OK, &ActivityPage { cx, head, days, kinds, people, releases }))
 }
 
@@ -204,13 +205,13 @@ fn days(cx: &Cx, events: impl Iterator<Item = Event>) -> Vec<Day> {
     days
 }
 
-fn row(release: Release) -> ReleaseRow {
+fn row(release: Release, kept: &BTreeSet<SlugId>) -> ReleaseRow {
     let (icon, class) = match release.status {
         ReleaseStatus::Succeeded => ("circle-check", "ok"),
         ReleaseStatus::Pending => ("clock", ""),
         ReleaseStatus::Failed => ("circle-x", "bad"),
     };
-    let eligible = release::may_return(&release);
+    let eligible = release::may_return(&release, kept);
     ReleaseRow {
         version: release.version.to_string(),
         description: release.description,

@@ -24,9 +24,7 @@ use crate::{
         form::Form,
         front::{Sent, fields},
         jobs::Jobs,
-        lang,
-        lang::Lang,
-        page, say, see_other,
+        lang, page, say, see_other,
         state::Pill,
     },
 };
@@ -149,7 +147,7 @@ fn plan_text(cx: &Cx, service: &Service, plan: &AddonPlan) -> String {
     let (size, connections) = (lang::bytes(plan.bytes), plan.connections.to_string());
     match service.kind {
         ServiceKind::Postgres => {
-            cx.lang.with("addon-plan-text", &[("rows", &grouped(cx, plan.rows)), ("size", &size), ("connections", &connections)])
+            cx.lang.with("addon-plan-text", &[("rows", &lang::grouped(cx.lang, plan.rows)), ("size", &size), ("connections", &connections)])
         }
         ServiceKind::KeyValue => cx.lang.with("addon-store-text", &[("size", &size), ("connections", &connections)]),
         ServiceKind::Scheduler => cx.t("addon-scheduler-text"),
@@ -169,16 +167,6 @@ fn offers(cx: &Cx, query: &str, image: bool) -> Vec<Offer> {
     offers
         .filter(|offer| format!("{} {} {} database sql cache cron", offer.plan, offer.title, offer.text).to_lowercase().contains(&wanted))
         .collect()
-}
-
-/// `10,000`, as the reader's language writes it.
-fn grouped(cx: &Cx, count: u64) -> String {
-    let digits = count.to_string();
-    let parts: Vec<&str> = digits.as_bytes().rchunks(3).rev().map(|part| std::str::from_utf8(part).unwrap_or_default()).collect();
-    parts.join(match cx.lang {
-        Lang::En => ",",
-        Lang::Es => ".",
-    })
 }
 
 fn pill(cx: &Cx, state: AddonState) -> Pill {
@@ -203,7 +191,9 @@ impl Meter {
             (None, None) => None,
         };
         Meter {
-            text: cx.lang.with("rows-of", &[("rows", &grouped(cx, account.rows)), ("limit", &grouped(cx, plan.rows))]),
+            text: cx
+                .lang
+                .with("rows-of", &[("rows", &lang::grouped(cx.lang, account.rows)), ("limit", &lang::grouped(cx.lang, plan.rows))]),
             percent,
             class: match account.warned {
                 100.. => "bad",

@@ -102,11 +102,14 @@ enum NameHint {
 
 pub async fn list(State(web): State<Web>, cx: Cx, CurrentUser(user): CurrentUser, Query(wanted): Query<Wanted>) -> Page {
     // A question an app would be too many where there are hundreds.
-    let apps = web.reader.apps_open_to(user.id).await?;
-    let building = web.reader.apps_that_build().await?;
-    let releases = web.reader.current_releases_open_to(user.id).await?;
+    let (apps, building, releases, spans, binned) = tokio::try_join!(
+        web.reader.apps_open_to(user.id),
+        web.reader.apps_that_build(),
+        web.reader.current_releases_open_to(user.id),
+        web.reader.awake_spans_open_to(user.id, cx.now - state::WINDOW),
+        web.reader.binned_apps_of(user.id),
+    )?;
     let releases: HashMap<AppId, Release> = releases.into_iter().map(|release| (release.app_id, release)).collect();
-    let spans = web.reader.awake_spans_open_to(user.id, cx.now - state::WINDOW).await?;
     let full = full(&web, &cx, &user, &apps);
     let row = |app: App| {
         let status = state::status(&web, app.id);
@@ -125,8 +128,7 @@ pub async fn list(State(web): State<Web>, cx: Cx, CurrentUser(user): CurrentUser
         Sort::Deploy => rows.sort_by_key(|row| Reverse(row.release.as_ref().map(|(_, at)| *at))),
         Sort::Awake => rows.sort_by_key(|row| Reverse(row.used)),
     }
-    let binned = web.reader.binned_apps_of(user.id).await?.len();
-    Ok(page(StatusCode::OK, &AppsPage { cx, binned, full, rows, count, wanted }))
+    Ok(page(StatusCode::OK, &AppsPage { cx, binned: binned.len(), full, rows, count, wanted }))
 }
 
 /// Whether another app could wake, and which one makes room. Names of others' apps are theirs.

@@ -107,6 +107,16 @@ pub fn rough(span: Duration) -> String {
     }
 }
 
+/// `10,000`, as a language writes it.
+pub fn grouped(lang: Lang, count: u64) -> String {
+    let digits = count.to_string();
+    let parts: Vec<&str> = digits.as_bytes().rchunks(3).rev().map(|part| std::str::from_utf8(part).unwrap_or_default()).collect();
+    parts.join(match lang {
+        Lang::En => ",",
+        Lang::Es => ".",
+    })
+}
+
 /// `16:42` in UTC; script in the page shows it in the reader's own zone.
 pub fn clock_time(at: Timestamp) -> String {
     at.to_jiff().strftime("%H:%M").to_string()

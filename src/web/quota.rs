@@ -81,7 +81,7 @@ fn card(cx: &Cx, plan: &Plan, of: String) -> PlanCard {
         (cx.t("plan-types"), plan.process_types.to_string()),
         (cx.t("quota-idle"), lang::rough(plan.idle_after)),
         (cx.t("awake-time"), quota),
-        (cx.t("plan-rows"), plan.rows.to_string()),
+        (cx.t("plan-rows"), lang::grouped(cx.lang, plan.rows.into())),
         (cx.t("plan-apps"), plan.apps_per_account.to_string()),
     ];
     PlanCard { name: plan.name.clone(), of, limits }

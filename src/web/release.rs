@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::{
     apps::App,
     domain::{
-        ReleaseStatus, Timestamp, Version,
+        ReleaseStatus, SlugId, Timestamp, Version,
         build::Build,
         config_var::ConfigVars,
         release::{Release, short_commit},
@@ -83,7 +83,8 @@ pub async fn release(
         Some(from) => (Group::between(&cx, &web.releases.config_of(from.id).await?, &vars), from.slug_id),
         None => (Group::between(&cx, &ConfigVars::default(), &vars), None),
     };
-    let back = match current.filter(|current| current.id != shown.id && may_return(shown)) {
+    let kept = web.releases.kept_slugs(app.id).await?;
+    let back = match current.filter(|current| current.id != shown.id && may_return(shown, &kept)) {
         Some(current) => Some(Back {
             current: current.version.to_string(),
             same_code: current.slug_id == shown.slug_id,
@@ -121,9 +122,9 @@ fn without(groups: Vec<Group>, names: &BTreeSet<String>) -> Vec<Group> {
     groups.into_iter().map(rest).filter(|group| !group.keys.is_empty()).collect()
 }
 
-/// Whether one can roll back to it.
-pub fn may_return(release: &Release) -> bool {
-    release.slug_id.is_some() && release.status == ReleaseStatus::Succeeded
+/// Whether one can roll back to it: it came up, and its code is kept.
+pub fn may_return(release: &Release, kept: &BTreeSet<SlugId>) -> bool {
+    release.slug_id.is_some_and(|slug| kept.contains(&slug)) && release.status == ReleaseStatus::Succeeded
 }
 
 /// A release that changed config vars alone runs what an earlier build made.

@@ -357,6 +357,8 @@ async fn the_code_of_the_last_five_releases_is_kept_and_an_older_one_is_no_way_b
     assert_eq!(kept, [false, false, true, true, true, true, true]);
     let images: Vec<bool> = slugs.iter().map(|slug| bench.engine.images().contains(&slugs::app_image(slug.id).0)).collect();
     assert_eq!(images, kept);
+    let returnable: std::collections::BTreeSet<_> = slugs[2..].iter().map(|slug| slug.id).collect();
+    assert_eq!(yard.releases.kept_slugs(app.id).await.expect("read"), returnable);
     let release = async |version| yard.reader.release_by_version(app.id, Version(version)).await.expect("read").expect("a release").id;
     let refused = yard.releases.rollback(app.id, release(4).await, &yard.by).await.expect_err("its code is gone");
     assert_eq!(refused.to_string(), "The code of v4 is not kept any more: that of the newest releases is. Deploy it again.");

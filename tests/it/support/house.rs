@@ -88,7 +88,10 @@ impl House {
 
     /// A slug with a web and a worker process whose image is in the engine already.
     pub fn slug(&self, app: AppId) -> Slug {
-        slug(&self.engine, app, "web: gunicorn app:app\nworker: python worker.py\n", self.owners.clock.now())
+        let slug = slug(&self.engine, app, "web: gunicorn app:app\nworker: python worker.py\n", self.owners.clock.now());
+        let file = self.owners.slugs.folder().expect("a folder").join(&slug.code_file);
+        std::fs::write(file, "").expect("the code that is kept");
+        slug
     }
 }
 

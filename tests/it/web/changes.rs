@@ -42,6 +42,24 @@ async fn a_release_tells_by_name_what_is_other_and_what_going_back_changes() {
 }
 
 #[tokio::test]
+async fn a_release_whose_code_is_not_kept_offers_no_way_back() {
+    let (server, ana) = Server::claimed().await;
+    let app = server.app(&ana, "tienda").await;
+    server.deploy(&ana, &app).await;
+    server.post(&ana, "/apps/tienda/config", &[("key", "A"), ("value", "b")]).await;
+    let pages = async || [server.get(&ana, "/apps/tienda/releases/v3").await.text, server.get(&ana, "/apps/tienda/activity").await.text];
+    let [release, feed] = pages().await;
+    assert!(release.contains("Roll back to v3") && feed.contains("Roll back to here"), "{release}{feed}");
+    let slugs = &server.house.owners.slugs;
+    let current = server.house.owners.reader.current_release(app.id).await.unwrap().unwrap();
+    let slug = server.house.owners.reader.slug(current.slug_id.unwrap()).await.unwrap().unwrap();
+    std::fs::remove_file(slugs.folder().unwrap().join(slug.code_file)).unwrap();
+    let [release, feed] = pages().await;
+    assert!(!release.contains("Roll back to v3") && !feed.contains("Roll back to here"), "{release}{feed}");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn who_may_only_look_sees_no_way_back() {
     let (server, ana) = Server::claimed().await;
     let app = server.app(&ana, "tienda").await;
