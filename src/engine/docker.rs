@@ -159,8 +159,9 @@ async fn drain<T>(messages: impl Stream<Item = Result<T, bollard::errors::Error>
 #[async_trait]
 impl Engine for Docker {
     async fn info(&self) -> EngineResult<EngineInfo> {
-        let version = within(QUICK, "version", Subject::Engine, self.client.version()).await?;
-        let info = within(QUICK, "info", Subject::Engine, self.client.info()).await?;
+        let version = within(QUICK, "version", Subject::Engine, self.client.version());
+        let info = within(QUICK, "info", Subject::Engine, self.client.info());
+        let (version, info) = tokio::try_join!(version, info)?;
         Ok(facts::engine_info(&version, &info, cgroup::host_has_swap()))
     }
 

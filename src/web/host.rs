@@ -194,12 +194,14 @@ struct Limit {
 }
 
 async fn overview(State(web): State<Web>, cx: Cx, _: Admin) -> Page {
-    let busiest = busy(&web, &cx).await?;
+    // The engine takes its time to answer; the database is asked meanwhile.
+    let asked = async { tokio::try_join!(busy(&web, &cx), queue(&web, &cx), deliveries(&web, &cx), Backups::load(&web, &cx)) };
+    let (waste, engine, disk, asked) = tokio::join!(web.builder.waste(), engine(&web), disk(&web, &cx), asked);
+    let (busiest, queue, deliveries, backups) = asked?;
     let memory: i64 = busiest.iter().map(|app| app.memory).sum();
     let running = busiest.iter().filter(|app| app.awake).count();
     let capacity = web.host.capacity(web.plans.named(Plan::FREE)?.memory_bytes);
     let (promised, used) = shares(&cx, capacity.as_ref(), memory);
-    let (waste, engine, disk) = tokio::join!(web.builder.waste(), engine(&web), disk(&web, &cx));
     let waste = waste.inspect_err(|error| tracing::warn!(%error, "what could be removed is not known")).ok();
     let host = HostPage {
         room: capacity.as_ref().map_or_else(|| cx.t("host-unreadable"), |found| room(&cx, found)),
@@ -213,13 +215,13 @@ async fn overview(State(web): State<Web>, cx: Cx, _: Admin) -> Page {
         waste_bytes: lang::bytes(waste.map_or(0, |waste| waste.bytes)),
         waste,
         binned: web.reader.binned_apps().await?.len(),
-        queue: queue(&web, &cx).await?,
+        queue,
         slots: web.config.options.build_slots.max(1),
         running,
         apps: busiest.len(),
         busiest: busiest.into_iter().take(BUSIEST).collect(),
-        deliveries: deliveries(&web, &cx).await?,
-        backups: Backups::load(&web, &cx).await?,
+        deliveries,
+        backups,
         limits: limits(&web, &cx),
         facts: facts(&web, &cx),
         tabs: tabs(&cx, Tab::Overview),

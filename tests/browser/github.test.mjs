@@ -107,6 +107,19 @@ for (const [language, locale, login, app] of [
       await look("connected");
     });
 
+    test("the Overview has looked into the repository", async () => {
+      const deploy = page.url();
+      await page.getByRole("link", { name: t.overview, exact: true }).click();
+      await page.locator("#checklist li.done").nth(3).waitFor();
+      const found = await page.locator("#checklist li.done p").allTextContents();
+      assert.match(found[1], new RegExp(`${repository}.*main.*${github.git.branches(repository).main.slice(0, 8)}`));
+      assert.match(found[2], /web: gunicorn/);
+      assert.match(found[3], /^requirements\.txt/);
+      assert.equal(await page.locator("#checklist").getByRole("button", { name: "Deploy Branch" }).count(), 1);
+      await look("checklist");
+      await page.goto(deploy);
+    });
+
     test("Deploy Branch ticks its steps, and View leads to the shop", async () => {
       await page.getByRole("button", { name: "Deploy Branch" }).click();
       await page.getByText(t["step-receive"]).waitFor();
