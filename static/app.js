@@ -223,6 +223,7 @@ function enhance(root) {
 
 enhance(document);
 showTab();
+addEventListener("resize", showTab);
 document.querySelectorAll("[data-tail]").forEach(follow);
 document.querySelectorAll(".charts").forEach(chartCursor);
 document.querySelectorAll("#palette").forEach(palette);

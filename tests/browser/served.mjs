@@ -51,7 +51,7 @@ export async function inspect(page, shot = async () => {}, { thorough = false, s
       const found = await violations(page, thorough && colorScheme === "dark" ? COLOURS : undefined, skip);
       wrong.push(...found.map((text) => `${name}, ${colorScheme}: ${text}`));
     }
-    wrong.push(await overflow(page));
+    wrong.push(await overflow(page), await hiddenTab(page));
   }
   await page.setViewportSize(NARROW);
   wrong.push(await overflow(page));
@@ -81,6 +81,17 @@ export const overflow = (page) =>
     if (wide <= 0) return "";
     const culprit = [...document.querySelectorAll("body *")].find((element) => element.getBoundingClientRect().right > innerWidth + 1);
     return `${wide} px wider than ${innerWidth}: ${culprit?.outerHTML.slice(0, 120)}`;
+  });
+
+/** The tab of the page that is open, if it does not lie in the part of its row that can be seen. */
+const hiddenTab = (page) =>
+  page.evaluate(async () => {
+    await new Promise(requestAnimationFrame);
+    const hidden = [...document.querySelectorAll(".tabs > [aria-current]")].find((tab) => {
+      const [row, own] = [tab.parentElement.getBoundingClientRect(), tab.getBoundingClientRect()];
+      return own.left < row.left - 1 || own.right > row.right + 1;
+    });
+    return hidden && `the tab ${hidden.textContent} is out of sight`;
   });
 
 /** Bytes of a first view of a page as they travel: the page and what it loads at once, fonts left out.
