@@ -41,6 +41,8 @@ struct World {
     ci: BTreeMap<CommitSha, CiState>,
     reports: Vec<(RepoName, Option<i64>, Report)>,
     failure: Option<GitHostError>,
+    /// Trees are too large to be told whole.
+    cut_trees: bool,
     hook_failure: Option<GitHostError>,
     next: i64,
     heads_asked: u64,
@@ -297,6 +299,11 @@ impl FakeGitHub {
         self.world().failure = failure;
     }
 
+    /// Trees lose what comes after their first file, as those of huge repositories do.
+    pub fn cut_trees(&self, cut: bool) {
+        self.world().cut_trees = cut;
+    }
+
     /// Making a hook fails so until it is lifted.
     pub fn fail_hooks_with(&self, failure: Option<GitHostError>) {
         self.world().hook_failure = failure;
@@ -461,7 +468,8 @@ impl GitHost for FakeGitHub {
         let world = self.world();
         let commit = world.commit(&access, &repository, &sha)?;
         let files = commit.files.iter().map(|(path, content)| TreeFile { path: path.clone(), size: content.len() as u64 });
-        Ok(Tree { files: files.collect(), submodules: commit.submodules.clone() })
+        let whole = if world.cut_trees { 1 } else { usize::MAX };
+        Ok(Tree { files: files.take(whole).collect(), submodules: commit.submodules.clone(), truncated: world.cut_trees })
     }
 
     async fn file(&self, access: Access, repository: RepoName, sha: CommitSha, path: String) -> Result<Vec<u8>, GitHostError> {

@@ -127,6 +127,8 @@ pub struct Submodule {
 pub struct Tree {
     pub files: Vec<TreeFile>,
     pub submodules: Vec<Submodule>,
+    /// The host has left some out: it tells of some 100,000.
+    pub truncated: bool,
 }
 
 /// A file of a tree.
@@ -255,7 +257,7 @@ pub trait GitHost: Send + Sync {
     /// The source of exactly this commit as a tar.gz with one top folder.
     async fn tarball(&self, access: Access, repository: RepoName, sha: CommitSha) -> Result<ArchiveStream, GitHostError>;
 
-    /// The files and submodules of a commit. The host leaves out what comes after some 100,000 of them.
+    /// The files and submodules of a commit.
     async fn tree(&self, access: Access, repository: RepoName, sha: CommitSha) -> Result<Tree, GitHostError>;
 
     /// A small file of a commit, of at most 1 MB.

@@ -72,14 +72,15 @@ impl Repositories {
 
     async fn preview(&self, link: &Link, sha: &CommitSha) -> Result<Option<Preview>, RepositoryError> {
         let (github, name, at) = (self.parts.github.clone(), link.name.clone(), sha.clone());
-        let Tree { files, .. } = self.with_access(link.user_id, |access| async move { github.tree(access, name, at).await }).await?;
+        let Tree { files, truncated, .. } =
+            self.with_access(link.user_id, |access| async move { github.tree(access, name, at).await }).await?;
         let mut tree = SourceTree::default();
         files.iter().for_each(|file| tree.note(&file.path));
         tree.sort();
         let (large, small): (Vec<_>, Vec<_>) =
             files.into_iter().filter_map(|file| Some((SourceTree::wanted(&file.path)?, file))).partition(|(most, file)| file.size > *most);
         tree.too_large.extend(large.into_iter().map(|(_, file)| file.path));
-        if small.len() > MAX_FILES || small.iter().any(|(_, file)| file.size > MAX_BYTES) {
+        if truncated || small.len() > MAX_FILES || small.iter().any(|(_, file)| file.size > MAX_BYTES) {
             return Ok(None);
         }
         let read = small.into_iter().map(|(_, file)| self.read_file(link, sha, file));

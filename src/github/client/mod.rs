@@ -318,6 +318,8 @@ impl GitHost for GithubClient {
         #[derive(Deserialize)]
         struct Answer {
             tree: Vec<Entry>,
+            #[serde(default)]
+            truncated: bool,
         }
         #[derive(Deserialize)]
         struct Entry {
@@ -327,7 +329,7 @@ impl GitHost for GithubClient {
             size: Option<u64>,
         }
         let answer: Answer = self.read(&access, format!("/repos/{repository}/git/trees/{sha}?recursive=1")).await?;
-        let mut tree = Tree::default();
+        let mut tree = Tree { truncated: answer.truncated, ..Tree::default() };
         for entry in answer.tree {
             match (entry.mode.as_deref(), entry.path, entry.sha) {
                 (Some("160000"), Some(path), Some(sha)) => tree.submodules.push(Submodule { path, sha }),

@@ -433,7 +433,16 @@ async fn a_repository_with_more_than_can_be_read_is_not_judged() {
     let many: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "")).collect();
     github.push(&repo, "main", "Many", &many);
     server.post(&ana, "/apps/tienda/github/connect", &[("repository", "ana/tienda")]).await;
-    let page = server.get(&ana, "/apps/tienda/checklist").await.text;
-    assert!(page.contains("One line in a file named Procfile") && !page.contains("class=\"bad\""), "{page}");
+    let unjudged = async || {
+        let page = server.get(&ana, "/apps/tienda/checklist").await.text;
+        assert!(page.contains("One line in a file named Procfile") && !page.contains("class=\"bad\""), "{page}");
+    };
+    unjudged().await;
+    github.cut_trees(true);
+    github.push(&repo, "main", "Huge", &files("1"));
+    unjudged().await;
+    github.cut_trees(false);
+    github.push(&repo, "main", "Small", &files("2"));
+    assert!(server.get(&ana, "/apps/tienda/checklist").await.text.contains("It says: web: gunicorn app:app"));
     server.stop().await;
 }
