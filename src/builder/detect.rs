@@ -144,14 +144,19 @@ fn nothing_known(tree: &SourceTree) -> Rejection {
     }
 }
 
-fn procfile(tree: &SourceTree, packages: &Packages, warnings: &mut Vec<Vec<String>>) -> Result<Procfile, Rejection> {
+/// The Procfile as it is written; a source without one has an empty one.
+pub(super) fn read_procfile(tree: &SourceTree) -> Result<Procfile, Rejection> {
     if tree.too_large.contains("Procfile") {
         return Err(Rejection("Procfile is larger than 64 KiB.".to_owned()));
     }
-    let procfile = match tree.contents.get("Procfile") {
-        Some(bytes) => Procfile::parse(bytes).map_err(|error| Rejection(error.to_string()))?,
-        None => Procfile::default(),
-    };
+    match tree.contents.get("Procfile") {
+        Some(bytes) => Procfile::parse(bytes).map_err(|error| Rejection(error.to_string())),
+        None => Ok(Procfile::default()),
+    }
+}
+
+fn procfile(tree: &SourceTree, packages: &Packages, warnings: &mut Vec<Vec<String>>) -> Result<Procfile, Rejection> {
+    let procfile = read_procfile(tree)?;
     if procfile.command(&ProcessType::web()).is_some() || procfile.iter().next().is_some() {
         return Ok(procfile);
     }

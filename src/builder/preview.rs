@@ -3,11 +3,11 @@
 
 use crate::{
     builder::{
-        detect::{Rejection, detect, suggested_web},
+        detect::{Rejection, detect, read_procfile, suggested_web},
         python::Packages,
         source::SourceTree,
     },
-    domain::{ProcessType, Procfile},
+    domain::ProcessType,
 };
 
 /// What detection makes of a source.
@@ -31,18 +31,14 @@ pub enum Started {
 
 impl Preview {
     pub fn of(tree: &SourceTree) -> Preview {
-        let procfile = match tree.contents.get("Procfile") {
-            _ if tree.too_large.contains("Procfile") => Err("Procfile is larger than 64 KiB.".to_owned()),
-            Some(bytes) => Procfile::parse(bytes).map_err(|error| error.to_string()),
-            None => Ok(Procfile::default()),
-        };
+        let procfile = read_procfile(tree);
         let judged = match &procfile {
             Ok(_) => detect(tree, false),
             // What is wrong with it would hide what else is.
             Err(_) => detect(&without_procfile(tree), false),
         };
         let started = match procfile {
-            Err(why) => Started::Wrong(why),
+            Err(Rejection(why)) => Started::Wrong(why),
             Ok(procfile) => match procfile.command(&ProcessType::web()) {
                 Some(command) => Started::Web(command.to_owned()),
                 None => {

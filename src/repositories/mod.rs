@@ -3,7 +3,7 @@
 
 mod deliveries;
 mod follow;
-mod look;
+mod preview;
 mod report;
 
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::{
 
 pub use self::deliveries::{Given, Taken};
 pub use self::follow::EVERY;
-pub use self::look::Looked;
+pub use self::preview::BranchPreview;
 pub use crate::store::{deliveries::Delivery, repository_links::Link};
 
 /// Branches offered to choose from.
@@ -81,7 +81,7 @@ pub struct Repositories {
     parts: RepositoriesParts,
     /// Something was delivered: look before the minute is over.
     wake: Activator,
-    looks: Arc<look::Looks>,
+    previews: Arc<preview::Previews>,
 }
 
 /// How an app shall follow a branch.
@@ -95,7 +95,7 @@ pub struct Wish {
 
 impl Repositories {
     pub fn new(parts: RepositoriesParts) -> Repositories {
-        Repositories { parts, wake: Activator::new(), looks: Arc::default() }
+        Repositories { parts, wake: Activator::new(), previews: Arc::default() }
     }
 
     /// Activated by every delivery that may lead to a build.

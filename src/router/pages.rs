@@ -370,6 +370,8 @@ mod tests {
                     let text = String::from_utf8(answer.body().to_vec()).unwrap();
                     assert_eq!(text.contains(&format!("<html lang=\"{lang}\">")), accept == "text/html", "{text}");
                     assert_eq!(answer.headers().get(RETRY_AFTER).map(|value| value.to_str().unwrap()), after, "{page:?}");
+                    let left = if lang == "en" { "in 3 h 0 min." } else { "dentro de 3 h 0 min." };
+                    assert_eq!(text.contains(left), matches!(page, Page::Resting { .. }), "{text}");
                     assert_eq!(answer.headers()[CACHE_CONTROL], "no-store");
                     assert!(!text.contains("<script"), "no script, no tracker: {text}");
                 }

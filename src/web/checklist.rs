@@ -9,7 +9,7 @@ use crate::{
     apps::App,
     builder::{Preview, Started},
     http::{AppAccess, Fault, Viewer},
-    repositories::{Link, Looked, RepositoryError},
+    repositories::{BranchPreview, Link, RepositoryError},
     web::{Page, Web, app, cx::Cx, page, say},
 };
 
@@ -124,10 +124,10 @@ impl Checklist {
         }
     }
 
-    fn seen(mut self, cx: &Cx, outcome: Result<Looked, RepositoryError>) -> Result<Checklist, Fault> {
+    fn seen(mut self, cx: &Cx, outcome: Result<BranchPreview, RepositoryError>) -> Result<Checklist, Fault> {
         self.asks = false;
         match outcome {
-            Ok(Looked { branch, head, preview }) => {
+            Ok(BranchPreview { branch, head, preview }) => {
                 if let Some(linked) = &mut self.repository {
                     (linked.branch, linked.commit) = (branch.to_string(), Some(head.sha.short().to_owned()));
                 }
@@ -161,7 +161,7 @@ pub async fn checklist(State(web): State<Web>, cx: Cx, AppAccess { app, .. }: Vi
     let app::Seen { head, .. } = app::Head::see(&web, &cx, &app, app::Tab::Overview).await?;
     let known = Checklist::known(&cx, (&app, &head), link.as_ref());
     let checklist = match &link {
-        Some(link) => known.seen(&cx, web.repositories.look_over(link).await)?,
+        Some(link) => known.seen(&cx, web.repositories.preview(link).await)?,
         None => known,
     };
     Ok(page(StatusCode::OK, &Part { cx, checklist }))

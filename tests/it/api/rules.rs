@@ -120,6 +120,27 @@ async fn malformed_bodies_get_a_clear_answer_and_change_nothing() {
 }
 
 #[tokio::test]
+async fn a_release_is_eligible_for_rollback_while_its_code_is_kept() {
+    let server = Server::start().await;
+    let ana = server.person("ana@example.org").await;
+    let app = server.app(&ana, "tienda").await;
+    server.deploy(&ana, &app).await;
+    let eligible = async || {
+        let shown = server.get(&ana, "/apps/tienda/releases/v3").await.json()["eligible_for_rollback"].clone();
+        let listed = server.get(&ana, "/apps/tienda/releases").await.json();
+        let listed = listed.as_array().unwrap().iter().find(|one| one["version"] == 3).unwrap()["eligible_for_rollback"].clone();
+        (shown, listed)
+    };
+    assert_eq!(eligible().await, (json!(true), json!(true)));
+    let owners = &server.house.owners;
+    let release = owners.reader.current_release(app.id).await.unwrap().unwrap();
+    let slug = owners.reader.slug(release.slug_id.unwrap()).await.unwrap().unwrap();
+    std::fs::remove_file(owners.slugs.folder().unwrap().join(slug.code_file)).unwrap();
+    assert_eq!(eligible().await, (json!(false), json!(false)));
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn names_are_unique_and_the_message_is_herokus() {
     let server = Server::start().await;
     let (ana, eve) = (server.person("ana@example.org").await, server.person("eve@example.org").await);

@@ -1,4 +1,4 @@
-//! A look at the newest commit of a branch before it is deployed: what its Procfile starts and which
+//! A preview of the newest commit of a branch before it is deployed: what its Procfile starts and which
 //! file lists its packages, judged as a build would judge them.
 
 use std::{
@@ -19,12 +19,12 @@ use crate::{
 const MAX_FILES: usize = 24;
 /// The largest file the host gives by its path, in bytes.
 const MAX_BYTES: u64 = 1024 * 1024;
-/// Looks that are remembered.
+/// Previews that are remembered.
 const KEPT: usize = 64;
 
 /// A branch as it is now.
 #[derive(Clone, Debug)]
-pub struct Looked {
+pub struct BranchPreview {
     pub branch: BranchName,
     pub head: Head,
     /// None: there is more to read than the host gives at once.
@@ -34,12 +34,12 @@ pub struct Looked {
 /// A repository by its id at the host, and a commit of it.
 type Commit = (i64, CommitSha);
 
-/// The latest looks: a commit never changes, and the host counts every question.
+/// The latest ones: a commit never changes, and the host counts every question.
 #[derive(Default)]
-pub(super) struct Looks(Mutex<VecDeque<(Commit, Option<Preview>)>>);
+pub(super) struct Previews(Mutex<VecDeque<(Commit, Option<Preview>)>>);
 
-impl Looks {
-    /// None: nobody looked at it yet.
+impl Previews {
+    /// None: nobody asked for it yet.
     fn known(&self, of: &Commit) -> Option<Option<Preview>> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.iter().find(|(key, _)| key == of).map(|(_, preview)| preview.clone())
@@ -53,24 +53,24 @@ impl Looks {
 }
 
 impl Repositories {
-    /// Looks at the branch that is followed, or at the default branch.
-    pub async fn look_over(&self, link: &Link) -> Result<Looked, RepositoryError> {
+    /// Previews at the branch that is followed, or at the default branch.
+    pub async fn preview(&self, link: &Link) -> Result<BranchPreview, RepositoryError> {
         let link = self.current(link).await?;
         let branch = link.branch.clone().unwrap_or_else(|| link.default_branch.clone());
         let head = self.head(&link, &branch).await?;
         let key = (link.host_id, head.sha.clone());
-        let preview = match self.looks.known(&key) {
+        let preview = match self.previews.known(&key) {
             Some(preview) => preview,
             None => {
-                let preview = self.preview(&link, &head.sha).await?;
-                self.looks.keep(key, preview.clone());
+                let preview = self.judge(&link, &head.sha).await?;
+                self.previews.keep(key, preview.clone());
                 preview
             }
         };
-        Ok(Looked { branch, head, preview })
+        Ok(BranchPreview { branch, head, preview })
     }
 
-    async fn preview(&self, link: &Link, sha: &CommitSha) -> Result<Option<Preview>, RepositoryError> {
+    async fn judge(&self, link: &Link, sha: &CommitSha) -> Result<Option<Preview>, RepositoryError> {
         let (github, name, at) = (self.parts.github.clone(), link.name.clone(), sha.clone());
         let Tree { files, truncated, .. } =
             self.with_access(link.user_id, |access| async move { github.tree(access, name, at).await }).await?;
