@@ -49,6 +49,16 @@ const app = async ({ api }) => (await api("/apps/tienda")).json;
 const newest = async ({ api }) => (await api("/apps/tienda/releases", { headers: { range: "version ..; order=desc,max=1" } })).json[0];
 const dyno = async ({ api }, type = "web") => (await api("/apps/tienda/dynos")).json.find((one) => one.type === type);
 
+/** Waits until every dyno that runs is of the newest release, and answers. */
+const onNewest = (world) =>
+  eventually(async () => {
+    equal((await visit(world)).status, 200);
+    const { version } = await newest(world);
+    const dynos = (await world.api("/apps/tienda/dynos")).json.filter(({ type }) => type !== "run");
+    assert.ok(dynos.length > 0);
+    equal(dynos.map(({ release, state }) => [release.version, state]), dynos.map(() => [version, "up"]));
+  }, 120_000);
+
 /** Asks the app for its front page, waking it. */
 function visit({ address, port }, host = "tienda.localhost") {
   return new Promise((resolve, reject) => {
@@ -437,12 +447,15 @@ export const commands = [
   {
     name: "pg:backups:capture",
     args: ["pg:backups:capture", "DATABASE_URL", ...A],
-    first: async ({ api }) => {
+    first: async (world) => {
+      const { api } = world;
       const apps = (await api("/apps/tienda/addons")).json;
       for (const plan of ["heroku-postgresql:mini", "heroku-redis:mini"]) {
         if (!apps.some((addon) => plan.startsWith(addon.addon_service.name))) equal((await api("/apps/tienda/addons", { method: "POST", body: { plan } })).status, 201);
       }
       await eventually(async () => assert.ok((await api("/apps/tienda/addons")).json.every((addon) => addon.state === "provisioned")), 120_000);
+      // The shop makes its tables while it boots: a dump of before would be restored under a shop that has them.
+      await onNewest(world);
     },
     says: /Backing up .* b001/,
     effectText: "a dump that was restored and counted",
@@ -469,7 +482,10 @@ export const commands = [
     args: ["pg:backups:restore", "b001", "DATABASE_URL", "--confirm", "tienda", ...A],
     says: /Restoring/,
     effectText: "puts it in the database's place",
-    effect: async (world) => assert.ok((await world.api("/client/v11/apps/tienda/transfers")).json.some((one) => one.to_type === "pg_restore" && one.succeeded)),
+    effect: async (world) => {
+      assert.ok((await world.api("/client/v11/apps/tienda/transfers")).json.some((one) => one.to_type === "pg_restore" && one.succeeded));
+      equal((await visit(world)).status, 200);
+    },
   },
   {
     name: "pg:backups:schedule",
