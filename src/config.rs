@@ -61,6 +61,10 @@ pub struct ServeOptions {
     /// Seconds without web traffic until an awake app naps, where the host has swap (60 by default).
     #[arg(long, env = "SIESTA_NAP_AFTER")]
     pub nap_after: Option<f64>,
+    /// Apps that fell asleep last and have their next dyno's container stand by, so that they wake in little
+    /// more than their own boot. Each takes some 5 MB of memory; 0 turns it off.
+    #[arg(long, env = "SIESTA_STANDBYS", default_value_t = 10)]
+    pub standbys: usize,
     /// The Docker socket.
     #[arg(long, env = "SIESTA_DOCKER_SOCKET", default_value = "/var/run/docker.sock")]
     pub docker_socket: PathBuf,
@@ -227,6 +231,8 @@ pub struct Limits {
     pub hang_up_pause: Duration,
     /// Networks of apps that are kept while nothing runs in them; others are made again on wake.
     pub kept_networks: usize,
+    /// Apps whose next dyno stands by while they sleep.
+    pub standbys: usize,
     /// API calls of an account in an hour (heroku.md 9.1).
     pub api_calls_per_hour: u32,
 }
@@ -269,6 +275,7 @@ impl Default for Limits {
             console_idle: Duration::from_secs(3600),
             hang_up_pause: Duration::from_secs(5),
             kept_networks: 200,
+            standbys: 0,
             api_calls_per_hour: 4_500,
         }
     }
@@ -295,7 +302,8 @@ impl Config {
             (Some(address), Some(from)) => Some(MailServer::parse(address, from)?),
             _ => None,
         };
-        Ok(Config { options, postgres, mail, limits: Limits { waking_page_after, upload_bytes, ..Limits::default() } })
+        let limits = Limits { waking_page_after, upload_bytes, standbys: options.standbys, ..Limits::default() };
+        Ok(Config { options, postgres, mail, limits })
     }
 
     /// The same with the ports that were really bound (port 0 lets the kernel choose).

@@ -30,6 +30,9 @@ pub const PLACES: &[&str] = &[
 /// The places between a delivery of the git host and the build that follows from it.
 pub const GIT_PLACES: &[&str] = &["delivery.taken", "delivery.queued"];
 
+/// The place between a standby's being let go and its being called a dyno.
+pub const STANDBY_PLACE: &str = "standby.let_go";
+
 /// The places of add-ons, in the order in which one is made, rotated and destroyed.
 pub const ADDON_PLACES: &[&str] = &["addon.database_made", "addon.created", "addon.attached", "addon.rotated", "addon.detached"];
 

@@ -123,12 +123,12 @@ impl Life {
         self.report(Report::Ended(ended));
     }
 
-    fn report(&self, report: Report) {
+    pub(super) fn report(&self, report: Report) {
         // A supervisor that is gone has nothing left to do with it.
         let _ = self.reports.send((self.id, report));
     }
 
-    fn log(&self, message: impl Into<String>) {
+    pub(super) fn log(&self, message: impl Into<String>) {
         self.context.parts.logs.platform(self.app.id, &self.name.to_string(), message);
     }
 
@@ -156,23 +156,14 @@ impl Life {
         let promised = context.parts.host.admit(self.plan.memory_bytes);
         self.promise = Some(promised.map_err(|full| BootEnd::Failed(Failure { no_room: true, ..platform(&full) }))?);
         self.reached(Stage::Image);
-        let (container, network) = self.create().await.map_err(BootEnd::Failed)?;
-        self.report(Report::Created(container.clone()));
-        fail_point::reached("dyno.created");
-        self.log(format!("Starting process with command `{}`", self.command()));
-        let output = match context.parts.engine.start(container.clone()).await {
-            Ok(started) => {
-                Running { output: self.follow(&container, output::From::Start), container: started, metered: self.meter(&container) }
-            }
-            Err(error) => {
-                self.remove(&container).await;
-                return Err(BootEnd::Failed(platform(&error)));
-            }
+        let container = match self.wake_standby().await {
+            Some(started) => started,
+            None => self.create_and_start().await.map_err(BootEnd::Failed)?,
         };
-        drop(network);
         fail_point::reached("dyno.started");
         self.reached(Stage::Booting);
-        let boot = self.boot(output, &proof);
+        let (output, metered) = (self.follow(&container.id, output::From::Start), self.meter(&container.id));
+        let boot = self.boot(Running { container, output, metered }, &proof);
         tokio::pin!(boot);
         match timeout(QUEUE_HOLD, &mut boot).await {
             Ok(done) => done,
@@ -181,6 +172,24 @@ impl Life {
                 boot.await
             }
         }
+    }
+
+    async fn create_and_start(&self) -> Result<Container, Failure> {
+        let (container, _network) = self.create().await?;
+        self.report(Report::Created(container.clone()));
+        fail_point::reached("dyno.created");
+        self.log_start();
+        match self.context.parts.engine.start(container.clone()).await {
+            Ok(started) => Ok(started),
+            Err(error) => {
+                self.remove(&container).await;
+                Err(platform(&error))
+            }
+        }
+    }
+
+    pub(super) fn log_start(&self) {
+        self.log(format!("Starting process with command `{}`", self.command()));
     }
 
     /// Tells those who watch a web dyno wake.
@@ -196,7 +205,15 @@ impl Life {
 
     /// Its container, not started yet, and its network.
     async fn create(&self) -> Result<(ContainerId, Held), Failure> {
-        let making = Making {
+        let spec = |input: &spec::DynoInput<'_>, _| {
+            self.reached(Stage::Container);
+            spec::dyno_spec(input)
+        };
+        self.making().container(spec).await
+    }
+
+    pub(super) fn making(&self) -> Making<'_> {
+        Making {
             context: &self.context,
             app: &self.app,
             plan: &self.plan,
@@ -207,18 +224,11 @@ impl Life {
             env: &[],
             port: self.port(),
             streams: None,
-        };
-        let spec = |input: &spec::DynoInput<'_>, _| {
-            self.reached(Stage::Container);
-            spec::dyno_spec(input)
-        };
-        making.container(spec).await
+        }
     }
 
-    /// Random as Heroku's, but known again from the dyno's id after a restart of the server.
     fn port(&self) -> Option<u16> {
-        let [.., high, low] = *self.id.0.as_bytes();
-        self.name.process_type.is_web().then(|| 10_000 + u16::from_be_bytes([high, low]) % 50_000)
+        port_of(self.id, &self.name)
     }
 
     /// Waits until a started container is up; a web dyno must give the proof in time.
@@ -342,6 +352,12 @@ impl Life {
     async fn remove(&self, id: &ContainerId) {
         self.context.persist("remove", || self.context.parts.engine.remove(id.clone())).await;
     }
+}
+
+/// The port of a web dyno: random as Heroku's, but known again from its id after a restart of the server.
+pub(super) fn port_of(id: DynoId, name: &DynoName) -> Option<u16> {
+    let [.., high, low] = *id.0.as_bytes();
+    name.process_type.is_web().then(|| 10_000 + u16::from_be_bytes([high, low]) % 50_000)
 }
 
 /// The order to stop, when it comes; never when the supervisor is gone.

@@ -50,7 +50,20 @@ impl Making<'_> {
         .map_err(|problem| platform(&problem))
     }
 
+    /// What the container is made of now, and its network.
+    pub(super) async fn spec(
+        &self,
+        spec: impl Fn(&DynoInput<'_>, Option<Streams>) -> ContainerSpec,
+    ) -> Result<(ContainerSpec, Held), Failure> {
+        self.filled_in(&spec).await.map_err(|problem| platform(&problem))
+    }
+
     async fn once(&self, spec: &impl Fn(&DynoInput<'_>, Option<Streams>) -> ContainerSpec) -> Result<(ContainerId, Held), Problem> {
+        let (spec, held) = self.filled_in(spec).await?;
+        Ok((self.context.parts.engine.create(spec).await?, held))
+    }
+
+    async fn filled_in(&self, spec: &impl Fn(&DynoInput<'_>, Option<Streams>) -> ContainerSpec) -> Result<(ContainerSpec, Held), Problem> {
         let parts = &self.context.parts;
         let image = parts.slugs.ensure_image(&self.revision.slug, self.app.number).await?;
         let network = self.context.network(self.app)?;
@@ -70,7 +83,7 @@ impl Making<'_> {
             host_has_swap: self.context.has_swap(),
             network: network_name,
         };
-        Ok((parts.engine.create(spec(&input, self.streams)).await?, held))
+        Ok((spec(&input, self.streams), held))
     }
 
     /// Config vars, then the client's, then what the platform sets: the later wins.

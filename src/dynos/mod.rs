@@ -20,6 +20,7 @@ mod output;
 pub mod pages;
 mod probe;
 pub mod routes;
+mod standby;
 mod start_queue;
 mod supervisor;
 mod turn;
@@ -40,6 +41,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use self::{
     meter::Roster,
     networks::Networks,
+    standby::Standbys,
     start_queue::StartQueue,
     supervisor::{Command, Handle, Reply, Supervisor},
 };
@@ -199,6 +201,7 @@ struct Context {
     paging: Semaphore,
     one_offs: OneOffs,
     networks: Networks,
+    standbys: Standbys,
     /// When time was last looked at, in milliseconds.
     swept: AtomicI64,
 }
@@ -239,7 +242,8 @@ impl Dynos {
         let (roster, metrics, paging) = (Roster::default(), Metrics::new(), Semaphore::new(1));
         let (one_offs, networks) = (OneOffs::default(), Networks::default());
         let (swap, swept) = (AtomicBool::new(false), AtomicI64::new(i64::MIN));
-        let context = Context { parts, range, queue, swap, roster, metrics, paging, one_offs, networks, swept };
+        let standbys = Standbys::new(parts.config.limits.standbys);
+        let context = Context { parts, range, queue, swap, roster, metrics, paging, one_offs, networks, standbys, swept };
         Dynos { context: Arc::new(context), routes: Arc::default(), apps: Arc::default() }
     }
 
@@ -306,8 +310,13 @@ impl Dynos {
         if let Err(error) = self.adopt_one_offs(&found, empty).await {
             tracing::error!(%error, "one-off dynos from before could not be looked at");
         }
+        let dynos = found.into_iter().filter(|container| container.labels.get(LABEL_KIND).is_some_and(|kind| kind == "dyno"));
+        let (standbys, dynos): (Vec<Container>, Vec<Container>) = dynos.partition(|container| spec::is_standby(&container.name));
+        if !empty {
+            self.context.clear_standbys(standbys).await;
+        }
         let mut of_app: HashMap<String, Vec<Container>> = HashMap::new();
-        for container in found.into_iter().filter(|container| container.labels.get(LABEL_KIND).is_some_and(|kind| kind == "dyno")) {
+        for container in dynos {
             of_app.entry(container.labels.get(LABEL_APP).cloned().unwrap_or_default()).or_default().push(container);
         }
         for supervisor in supervisors {

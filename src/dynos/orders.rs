@@ -238,6 +238,7 @@ impl Supervisor {
                 None => break,
             }
         }
+        self.context.standbys.forget(self.context.parts.engine.as_ref(), self.id()).await?;
         remove_all_of(&self.context, &self.app).await
     }
 }

@@ -167,6 +167,8 @@ pub(super) struct Supervisor {
     pub(super) rollout: Option<Rollout>,
     /// A release that did not boot and is current until that is written down: not tried again.
     pub(super) rejected: Option<ReleaseId>,
+    /// It fell asleep: the next web dyno is to be made ready.
+    pub(super) standby_due: bool,
     /// Stops decided on; given when the gate is closed to them.
     pub(super) orders: Vec<(DynoId, oneshot::Sender<StopOrder>)>,
     pub(super) reports: mpsc::UnboundedSender<(DynoId, Report)>,
@@ -212,6 +214,7 @@ impl Supervisor {
             trouble: None,
             rollout: None,
             rejected: None,
+            standby_due: false,
             orders: Vec::new(),
             reports,
             status,

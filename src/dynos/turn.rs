@@ -65,6 +65,7 @@ impl Supervisor {
             self.context.one_offs.rest(self.id());
         }
         self.account.set_awake(&self.context, &self.plan, self.running(), now).await?;
+        self.stand_by();
         self.publish(now);
         Ok(())
     }
@@ -152,6 +153,7 @@ impl Supervisor {
     /// The gate must be closed already, or no web dyno be up.
     pub(super) async fn fall_asleep(&mut self, why: &str) -> Result<(), StoreError> {
         self.account.set_asleep(&self.context, true, &self.gate).await?;
+        self.standby_due = true;
         self.log_idling();
         let last = self.gate.callers().into_iter().next().filter(|_| why == "idle");
         if why == "idle" {
@@ -276,7 +278,7 @@ impl Supervisor {
 
     fn start(&mut self, name: DynoName, now: Timestamp) {
         let Some(revision) = self.target.clone() else { return };
-        let id = DynoId::new();
+        let id = self.next_id(&name);
         let slot = self.slots.entry(name.clone()).or_insert(Slot { id, state: DynoState::Down, since: now });
         slot.id = id;
         if slot.state == DynoState::Up {

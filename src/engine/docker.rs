@@ -277,6 +277,12 @@ impl Engine for Docker {
         }
     }
 
+    async fn rename(&self, id: ContainerId, name: String) -> EngineResult<()> {
+        self.must_look(&id).await?;
+        let options = query::RenameContainerOptionsBuilder::new().name(&name).build();
+        within(QUICK, "rename", Subject::Container, self.client.rename_container(&id.0, options)).await
+    }
+
     async fn inspect(&self, id: ContainerId) -> EngineResult<Option<Container>> {
         Ok(self.look(&id).await?.map(|found| translate::seen(id, found)))
     }

@@ -63,6 +63,7 @@ pub enum Call {
     Stop,
     Kill,
     Remove,
+    Rename,
     Inspect,
     List,
     Wait,
@@ -99,6 +100,8 @@ struct Image {
 struct World {
     instance: String,
     containers: BTreeMap<ContainerId, Arc<Cell>>,
+    /// Of containers that were given another name than that of their spec.
+    renamed: BTreeMap<ContainerId, String>,
     images: BTreeMap<String, Image>,
     networks: BTreeMap<String, NetworkSpec>,
     /// Networks of containers besides those of their specs.
@@ -124,6 +127,7 @@ impl FakeEngine {
             world: Arc::new(Mutex::new(World {
                 instance: instance.to_owned(),
                 containers: BTreeMap::new(),
+                renamed: BTreeMap::new(),
                 images: BTreeMap::new(),
                 networks: BTreeMap::new(),
                 joined: BTreeMap::new(),
@@ -317,6 +321,7 @@ impl FakeEngine {
         }
         Container {
             id: id.clone(),
+            name: self.world().name(id, cell).to_owned(),
             labels: cell.spec.labels.clone(),
             running: phase.is_running(),
             generation: cell.generation(),
@@ -334,6 +339,17 @@ impl FakeEngine {
 }
 
 impl World {
+    fn name<'a>(&'a self, id: &ContainerId, cell: &'a Cell) -> &'a str {
+        self.renamed.get(id).unwrap_or(&cell.spec.name)
+    }
+
+    fn check_name(&self, name: &str) -> EngineResult<()> {
+        match self.containers.iter().any(|(id, cell)| self.name(id, cell) == name) {
+            true => Err(EngineError::Refused(format!("the name {name} is in use"))),
+            false => Ok(()),
+        }
+    }
+
     fn script(&self, spec: &ContainerSpec) -> Script {
         let matches = |text: &str| spec.image.0.contains(text) || spec.command.iter().any(|part| part.contains(text));
         self.rules.iter().rev().find(|(text, _)| matches(text)).map_or_else(Script::default, |(_, script)| script.clone())
@@ -417,9 +433,7 @@ impl Engine for FakeEngine {
     async fn create(&self, spec: ContainerSpec) -> EngineResult<ContainerId> {
         self.enter(Call::Create)?;
         let mut world = self.world();
-        if world.containers.values().any(|cell| cell.spec.name == spec.name) {
-            return Err(EngineError::Refused(format!("the name {} is in use", spec.name)));
-        }
+        world.check_name(&spec.name)?;
         let image = world.images.get(&spec.image.0).ok_or_else(|| EngineError::NoSuchImage(spec.image.0.clone()))?;
         let files = image.files.clone();
         world.volumes.extend(spec.cache_volume.iter().map(|(volume, _)| volume.clone()));
@@ -486,7 +500,19 @@ impl Engine for FakeEngine {
         }
         let mut world = self.world();
         world.containers.remove(&id);
+        world.renamed.remove(&id);
         world.joined.retain(|(of, _), _| *of != id);
+        drop(world);
+        self.changed();
+        Ok(())
+    }
+
+    async fn rename(&self, id: ContainerId, name: String) -> EngineResult<()> {
+        self.enter(Call::Rename)?;
+        self.known(&id)?;
+        let mut world = self.world();
+        world.check_name(&name)?;
+        world.renamed.insert(id, name);
         drop(world);
         self.changed();
         Ok(())

@@ -134,6 +134,7 @@ pub struct Exit {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Container {
     pub id: ContainerId,
+    pub name: String,
     pub labels: BTreeMap<String, String>,
     pub running: bool,
     /// Changes with every start: together with the id it says which life of a container an address belongs to.
@@ -213,6 +214,8 @@ pub trait Engine: Send + Sync + 'static {
     async fn kill(&self, id: ContainerId) -> EngineResult<()>;
     /// Removes it, running or not, with its anonymous volumes. Gone is fine.
     async fn remove(&self, id: ContainerId) -> EngineResult<()>;
+    /// Gives a container another name; its labels stay. Refused where the name is taken.
+    async fn rename(&self, id: ContainerId, name: String) -> EngineResult<()>;
     /// What it is now; `None` when it is gone.
     async fn inspect(&self, id: ContainerId) -> EngineResult<Option<Container>>;
     /// All containers that carry our instance's label, in every state.

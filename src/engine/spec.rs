@@ -38,6 +38,10 @@ pub const LABEL_RECIPE: &str = "siesta.recipe";
 pub const IMAGE_PREFIX: &str = "siesta/";
 /// What starts the process of a dyno, inside the image.
 pub const LAUNCHER: &str = "/opt/siesta/launch";
+/// What a standby runs until it is told to go on: the end of its input ends it, a line starts the command.
+const HOLD: &str = "read -r _ || exit 0; exec \"$@\" </dev/null";
+/// In the names of standbys, and of no other container.
+const STANDBY: &str = "-standby-";
 /// Where a build finds its app's cache.
 pub const CACHE_PATH: &str = "/cache";
 
@@ -192,6 +196,9 @@ pub struct ContainerShape {
     /// Its standard streams belong to a client and are not kept by the engine: attached one-offs only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub streams: Option<Streams>,
+    /// Its process begins when a line comes on its input, and ends with that input before: standbys only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
 }
 
 /// How a client sees a container's standard streams.
@@ -324,7 +331,7 @@ pub fn dyno_spec(input: &DynoInput<'_>) -> ContainerSpec {
         (LABEL_RELEASE, input.release.to_string()),
     ];
     ContainerSpec(ContainerShape {
-        name: format!("siesta-{}-{}", input.instance, input.dyno_id),
+        name: dyno_name(input.instance, input.dyno_id),
         image: input.image.clone(),
         labels: labels(input.instance, "dyno", extra),
         command: vec![LAUNCHER.to_owned(), input.dyno.process_type.to_string(), input.command.to_owned()],
@@ -348,6 +355,7 @@ pub fn dyno_spec(input: &DynoInput<'_>) -> ContainerSpec {
         sysctls: BTreeMap::new(),
         extra_hosts: Vec::new(),
         streams: None,
+        held: false,
     })
 }
 
@@ -385,6 +393,29 @@ pub fn addon_task_spec(input: &AddonInput<'_>) -> ContainerSpec {
     ContainerSpec(ContainerShape { streams: Some(Streams::Pipes), ..shape })
 }
 
+/// The name of a dyno's container.
+pub fn dyno_name(instance: &str, id: DynoId) -> String {
+    format!("siesta-{instance}-{id}")
+}
+
+/// A standby: the same container as the dyno with this id, ready and held. Given a line it goes on as
+/// that dyno, and takes its name.
+pub fn standby_spec(input: &DynoInput<'_>) -> ContainerSpec {
+    let ContainerSpec(shape) = dyno_spec(input);
+    let hold = ["/bin/sh", "-c", HOLD, "standby"].map(str::to_owned);
+    ContainerSpec(ContainerShape {
+        name: format!("siesta-{}{STANDBY}{}", input.instance, input.dyno_id),
+        command: hold.into_iter().chain(shape.command).collect(),
+        held: true,
+        ..shape
+    })
+}
+
+/// Whether a container's name is that of a standby nobody has woken.
+pub fn is_standby(name: &str) -> bool {
+    name.contains(STANDBY)
+}
+
 /// A one-off dyno: a dyno whose streams may belong to a client.
 pub fn one_off_spec(input: &DynoInput<'_>, streams: Option<Streams>) -> ContainerSpec {
     let ContainerSpec(mut shape) = dyno_spec(input);
@@ -420,6 +451,7 @@ pub fn build_spec(input: &BuildInput<'_>) -> ContainerSpec {
         sysctls: BTreeMap::new(),
         extra_hosts: Vec::new(),
         streams: None,
+        held: false,
     })
 }
 
@@ -475,6 +507,7 @@ fn small(image: ImageRef) -> ContainerShape {
         sysctls: BTreeMap::new(),
         extra_hosts: Vec::new(),
         streams: None,
+        held: false,
     }
 }
 

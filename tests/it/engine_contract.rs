@@ -10,7 +10,10 @@ use siesta::{
     engine::{
         Attachment, ByteStream, ContainerId, ContainerSpec, Engine, Exit, ImageRef, NetworkSpec, Output, Streams, TerminalSize,
         fake::{FakeEngine, Script},
-        spec::{AppUid, AssemblyInput, BuildInput, DynoInput, assembly_spec, build_spec, dyno_spec, network_spec, one_off_spec},
+        spec::{
+            AppUid, AssemblyInput, BuildInput, DynoInput, assembly_spec, build_spec, dyno_name, dyno_spec, is_standby, network_spec,
+            one_off_spec, standby_spec,
+        },
     },
 };
 
@@ -100,6 +103,13 @@ impl Bench {
         let id = self.engine.create(spec).await.unwrap();
         let attachment = self.engine.attach(id.clone()).await.unwrap();
         (id, attachment)
+    }
+
+    /// Makes a standby and holds its streams.
+    pub async fn standby(&self, shell: &str) -> (ContainerId, Attachment) {
+        let id = self.engine.create(self.spec_with(shell, standby_spec)).await.unwrap();
+        let streams = self.engine.attach(id.clone()).await.unwrap();
+        (id, streams)
     }
 
     fn spec_with(&self, shell: &str, make: impl FnOnce(&DynoInput<'_>) -> ContainerSpec) -> ContainerSpec {
@@ -555,6 +565,52 @@ pub mod cases {
         }
     }
 
+    pub async fn a_standby_waits_for_a_line_and_goes_on_as_the_dyno(bench: Bench) {
+        bench.teach("echo up; exit 7", Script::exits(7).says("up"));
+        let (id, Attachment { mut input, output }) = bench.standby("echo up; exit 7").await;
+        let held = bench.engine.start(id.clone()).await.unwrap();
+        assert!(held.running && held.address.is_some());
+        // Long enough for what it must not run yet.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(bench.engine.inspect(id.clone()).await.unwrap().as_ref(), Some(&held));
+        input.write_all(b"\n").await.unwrap();
+        input.flush().await.unwrap();
+        // Nobody listens any more; what it prints is kept all the same.
+        drop((input, output));
+        assert_eq!(bench.engine.wait(id.clone()).await.unwrap(), exit(7));
+        assert_eq!(bench.hears(&id, "out up").await, Vec::<String>::new());
+    }
+
+    pub async fn a_standby_ends_with_its_input_or_when_it_is_stopped(bench: Bench) {
+        bench.teach("echo up; sleep 1000", Script::default().says("up"));
+        let (lost, streams) = bench.standby("echo up; sleep 1000").await;
+        bench.engine.start(lost.clone()).await.unwrap();
+        drop(streams);
+        assert_eq!(bench.engine.wait(lost.clone()).await.unwrap(), exit(0));
+        let (stopped, _streams) = bench.standby("echo up; sleep 1000").await;
+        bench.engine.start(stopped.clone()).await.unwrap();
+        assert_eq!(bench.engine.stop(stopped.clone(), Duration::from_secs(20)).await.unwrap(), Some(exit(143)));
+        for id in [lost, stopped] {
+            let said: Vec<Output> = bench.engine.logs(id, None).await.unwrap().try_collect().await.unwrap();
+            assert!(said.is_empty(), "the command never ran: {said:?}");
+        }
+    }
+
+    pub async fn a_container_is_called_by_another_name(bench: Bench) {
+        let (id, _streams) = bench.standby("sleep 1000").await;
+        let before = bench.engine.start(id.clone()).await.unwrap();
+        assert!(is_standby(&before.name), "{}", before.name);
+        let name = dyno_name(&bench.instance, DynoId::new());
+        assert!(!is_standby(&name));
+        bench.engine.rename(id.clone(), name.clone()).await.unwrap();
+        let after = bench.engine.inspect(id).await.unwrap().unwrap();
+        assert_eq!(after, siesta::engine::Container { name: name.clone(), ..before }, "nothing but its name is another");
+        let (other, _streams) = bench.standby("sleep 1000").await;
+        assert!(matches!(bench.engine.rename(other.clone(), name).await, Err(EngineError::Refused(_))), "a name is given once");
+        bench.engine.remove(other.clone()).await.unwrap();
+        assert_eq!(bench.engine.rename(other, dyno_name(&bench.instance, DynoId::new())).await, Err(EngineError::NoSuchContainer));
+    }
+
     pub async fn its_address_answers_while_it_runs(bench: Bench) {
         let shell = "echo hello > /app/index.html; httpd -p 5000 -h /app; echo up; sleep 1000";
         bench.teach(shell, Script::default().says("up"));
@@ -621,6 +677,9 @@ macro_rules! contract_suite {
             a_client_s_pipes_carry_bytes_both_ways_to_the_end_of_the_input,
             what_a_container_complains_of_stands_apart_from_its_data,
             a_container_whose_client_is_gone_is_hung_up,
+            a_standby_waits_for_a_line_and_goes_on_as_the_dyno,
+            a_standby_ends_with_its_input_or_when_it_is_stopped,
+            a_container_is_called_by_another_name,
             its_address_answers_while_it_runs,
             usage_is_told_of_all_that_run,
             memory_is_paged_out_only_where_there_is_swap_and_something_runs,

@@ -50,8 +50,8 @@ pub(super) fn container(spec: &ContainerSpec) -> ContainerCreateBody {
         stop_signal: Some(spec.stop_signal.clone()),
         stop_timeout: Some(i64::from(spec.stop_seconds)),
         tty: spec.streams.map(|streams| streams == Streams::Terminal),
-        open_stdin: spec.streams.map(|_| true),
-        stdin_once: spec.streams.map(|_| true),
+        open_stdin: (spec.held || spec.streams.is_some()).then_some(true),
+        stdin_once: (spec.held || spec.streams.is_some()).then_some(true),
         host_config: Some(host_config(spec)),
         ..Default::default()
     }
@@ -168,6 +168,7 @@ pub(super) fn seen(id: ContainerId, found: ContainerInspectResponse) -> Containe
     let ended = !running && started.is_some();
     Container {
         id: found.id.map_or(id, ContainerId),
+        name: found.name.unwrap_or_default().trim_start_matches('/').to_owned(),
         labels: found.config.and_then(|config| config.labels).unwrap_or_default().into_iter().collect(),
         running,
         generation: started.unwrap_or_default(),

@@ -206,8 +206,12 @@ pub(super) fn begin(
     (generation, address): (String, Option<Ipv4Addr>),
 ) -> EngineResult<()> {
     let port = cell.spec.env_value("PORT").and_then(|port| port.parse::<u16>().ok());
+    let held = cell.spec.held;
     let socket = match address.zip(port) {
-        Some(at) => Some(door(at, &script.boot).map_err(|error| EngineError::Refused(format!("no socket for the fake: {error}")))?),
+        Some(at) => Some(
+            door(at, !held && matches!(script.boot, Moment::AtOnce))
+                .map_err(|error| EngineError::Refused(format!("no socket for the fake: {error}")))?,
+        ),
         None => None,
     };
     *locked(&cell.generation) = generation;
@@ -215,22 +219,37 @@ pub(super) fn begin(
     for (path, content) in &script.files {
         cell.files().write(path, content.clone());
     }
-    for (stderr, line) in &script.lines {
-        cell.print(engine.stamp(), *stderr, line);
+    let (engine, id) = (engine.clone(), id.clone());
+    if !held {
+        speak(&engine, &cell, &script);
     }
     cell.phase.send_replace(Phase::Running(address));
-    let input = locked(&cell.streams).take().map(|streams| {
+    let mut input = locked(&cell.streams).take().map(|streams| {
         let (input, output) = tokio::io::split(streams);
         let output = Arc::new(tokio::sync::Mutex::new(output));
         tokio::spawn(say(cell.clone(), output.clone()));
         (input, output)
     });
-    let (engine, id) = (engine.clone(), id.clone());
     tokio::spawn(async move {
-        let exit = tokio::select! {
-            exit = live(&id, &cell, &script, socket) => exit,
-            exit = listen(input, &script) => exit,
+        let mut connections = JoinSet::new();
+        let lives = async {
+            if held {
+                if !has_a_line(&mut input).await {
+                    return Exit { code: 0, out_of_memory: false };
+                }
+                speak(&engine, &cell, &script);
+            }
+            tokio::select! {
+                exit = live((&id, &cell), &script, socket, &mut connections) => exit,
+                exit = listen(input, &script) => exit,
+            }
         };
+        let exit = tokio::select! {
+            biased;
+            exit = signalled(&cell, script.deaf) => exit,
+            exit = lives => exit,
+        };
+        connections.shutdown().await;
         if let (Some(free), Some(address)) = (engine.world().free_addresses.as_mut(), address) {
             free.insert(address);
         }
@@ -238,6 +257,24 @@ pub(super) fn begin(
         engine.changed();
     });
     Ok(())
+}
+
+fn speak(engine: &FakeEngine, cell: &Cell, script: &Script) {
+    for (stderr, line) in &script.lines {
+        cell.print(engine.stamp(), *stderr, line);
+    }
+}
+
+/// Waits for a line on the input; false at its end. Of an input nobody attached to there is none.
+async fn has_a_line(input: &mut Option<Streams>) -> bool {
+    let Some((input, _)) = input else { return false };
+    loop {
+        match input.read_u8().await {
+            Ok(b'\n') => return true,
+            Ok(_) => {}
+            Err(_) => return false,
+        }
+    }
 }
 
 /// Hands what a container prints to its client, also what it printed last.
@@ -288,9 +325,9 @@ impl Door {
 }
 
 /// One that boots at once listens before its first line is printed, as a program does that says it listens.
-fn door(at: (Ipv4Addr, u16), boot: &Moment) -> std::io::Result<Door> {
+fn door(at: (Ipv4Addr, u16), at_once: bool) -> std::io::Result<Door> {
     let socket = reserve(at)?;
-    Ok(if matches!(boot, Moment::AtOnce) { Door::Listening(socket.listen(1024)?) } else { Door::Reserved(socket) })
+    Ok(if at_once { Door::Listening(socket.listen(1024)?) } else { Door::Reserved(socket) })
 }
 
 /// Bound and not listening: connections are refused, as before an app's boot.
@@ -301,8 +338,20 @@ fn reserve((address, port): (Ipv4Addr, u16)) -> std::io::Result<TcpSocket> {
     Ok(socket)
 }
 
-async fn live(id: &ContainerId, cell: &Arc<Cell>, script: &Script, socket: Option<Door>) -> Exit {
-    let mut connections = JoinSet::new();
+/// The end from outside, when it comes.
+async fn signalled(cell: &Cell, deaf: bool) -> Exit {
+    let mut signal = cell.signal.subscribe();
+    let heard = signal.wait_for(|signal| *signal != Signal::None && !(deaf && matches!(signal, Signal::Term | Signal::HangUp)));
+    let code = match *heard.await.expect("the cell holds the sender") {
+        Signal::Exit(code) => code,
+        Signal::HangUp => 129,
+        Signal::Term => 143,
+        Signal::Kill | Signal::None => 137,
+    };
+    Exit { code, out_of_memory: false }
+}
+
+async fn live((id, cell): (&ContainerId, &Arc<Cell>), script: &Script, socket: Option<Door>, connections: &mut JoinSet<()>) -> Exit {
     let by_itself = async {
         match &script.end {
             Some((moment, code)) => {
@@ -315,25 +364,15 @@ async fn live(id: &ContainerId, cell: &Arc<Cell>, script: &Script, socket: Optio
     let serve = async {
         script.boot.comes().await;
         match socket.map(Door::listen) {
-            Some(listener) => accept(listener, id, cell, script, &mut connections).await,
+            Some(listener) => accept(listener, id, cell, script, connections).await,
             None => std::future::pending().await,
         }
     };
-    let mut signal = cell.signal.subscribe();
-    let heard = signal.wait_for(|signal| *signal != Signal::None && !(script.deaf && matches!(signal, Signal::Term | Signal::HangUp)));
-    let exit = tokio::select! {
+    tokio::select! {
         biased;
-        signal = heard => match *signal.expect("the cell holds the sender") {
-            Signal::Exit(code) => Exit { code, out_of_memory: false },
-            Signal::HangUp => Exit { code: 129, out_of_memory: false },
-            Signal::Term => Exit { code: 143, out_of_memory: false },
-            Signal::Kill | Signal::None => Exit { code: 137, out_of_memory: false },
-        },
         code = by_itself => Exit { code, out_of_memory: script.out_of_memory },
         () = serve => unreachable!("serves until the end"),
-    };
-    connections.shutdown().await;
-    exit
+    }
 }
 
 async fn accept(listener: TcpListener, id: &ContainerId, cell: &Arc<Cell>, script: &Script, connections: &mut JoinSet<()>) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use siesta::{
-    engine::{Engine, spec},
+    engine::{Container, Engine, spec},
     fail_point,
 };
 
@@ -72,6 +72,41 @@ async fn killed_in_the_middle_of_a_wake_the_next_request_is_served_by_one_dyno()
         let left = served.engine(&served.instance()).list().await.expect("a list");
         assert_eq!(left.len(), 1, "{place}: one dyno, and no orphan: {left:?}");
     }
+}
+
+#[tokio::test]
+async fn killed_with_standbys_none_is_left_and_one_half_woken_serves_nobody() {
+    let mut served = Served::start(&[("SIESTA_IDLE_AFTER", "2"), ("SIESTA_FAIL_POINT", fail_point::STANDBY_PLACE)]);
+    let token = served.claim();
+    served.deploy("sobrevive", "tienda-videojuegos").unwrap_or_else(|error| panic!("{error}\n{}", served.server_log()));
+    let instance = served.instance();
+    let all = async || served.engine(&instance).list().await.expect("a list");
+    let standby = |all: &Vec<Container>| all.len() == 1 && all[0].running && spec::is_standby(&all[0].name);
+    let held = served.until(Duration::from_secs(60), all, standby).await.remove(0);
+    assert!(served.app("sobrevive", "/").send().await.is_err(), "the server was gone before the answer");
+    served.wait_for_end().await;
+    served.set("SIESTA_FAIL_POINT", None);
+    served.run();
+    let answer = served.app("sobrevive", "/").send().await.expect("an answer");
+    assert_eq!(answer.status(), 200, "{}", served.server_log());
+    let left = served.engine(&instance).list().await.expect("a list");
+    assert!(left.len() == 1 && left[0].id != held.id, "one dyno, and nothing of the one half woken: {left:?}");
+    let woken = async || served.engine(&instance).list().await.expect("a list");
+    let held = served.until(Duration::from_secs(60), woken, standby).await.remove(0);
+    assert_eq!(served.app("sobrevive", "/").send().await.expect("an answer").status(), 200);
+    let up = served.engine(&instance).list().await.expect("a list");
+    assert!(up.len() == 1 && up[0].id == held.id && !spec::is_standby(&up[0].name), "the standby is the dyno now: {up:?}");
+    served.kill();
+    served.run();
+    let adopted = async || served.get("/apps/sobrevive/dynos", &token).await[0]["state"].as_str().map(str::to_owned);
+    served.until(Duration::from_secs(60), adopted, |state| state.as_deref() == Some("up")).await;
+    let kept = served.engine(&instance).list().await.expect("a list");
+    assert_eq!(kept, up, "a dyno that runs is not touched");
+    let slept = async || served.engine(&instance).list().await.expect("a list");
+    let held = served.until(Duration::from_secs(60), slept, standby).await.remove(0);
+    served.kill();
+    let gone = async || served.engine(&instance).inspect(held.id.clone()).await.expect("an answer").is_some_and(|one| one.running);
+    served.until(Duration::from_secs(30), gone, |runs| !runs).await;
 }
 
 #[tokio::test]

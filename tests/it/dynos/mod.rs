@@ -11,5 +11,6 @@ mod one_off;
 mod release_phase;
 mod rendezvous;
 mod sleep;
+mod standby;
 mod weeks;
 pub mod world;

@@ -42,6 +42,9 @@ pub fn config(data: &Path, flags: &[&str]) -> Config {
         "",
         "--host-reserve-mb",
         "0",
+        // What wakes without one wakes with one too; what they add has tests of its own.
+        "--standbys",
+        "0",
     ];
     Config::new(Cli::parse_from(base.iter().chain(flags)).options).expect("a config")
 }
