@@ -111,6 +111,7 @@ limit-by-machine = by the machine
 limit-reserve = Memory that stays free
 limit-disk = Disk space that stays free
 limit-slots = Builds at once
+limit-standbys = Sleeping apps with a dyno standing by
 limit-postgres = Memory of the database server
 limit-dyno-disk = Disk of a dyno
 limit-upload = Size of an upload

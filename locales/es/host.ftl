@@ -111,6 +111,7 @@ limit-by-machine = según la máquina
 limit-reserve = Memoria que queda libre
 limit-disk = Disco que queda libre
 limit-slots = Construcciones a la vez
+limit-standbys = Apps dormidas con un dyno preparado
 limit-postgres = Memoria del servidor de bases de datos
 limit-dyno-disk = Disco de un dyno
 limit-upload = Tamaño de una subida

@@ -219,8 +219,19 @@ class Stand:
 
     def dynos(self):
         """The dynos of this server, as Docker lists them; one that fell asleep is gone."""
+        return [one for one in self.containers() if not is_standby(one)]
+
+    def standbys(self):
+        """The standbys of its sleeping apps that are ready."""
+        return [one for one in self.containers() if is_standby(one) and one["State"] == "running"]
+
+    def containers(self):
         filters = json.dumps({"label": ["siesta.instance=" + self.instance(), "siesta.kind=dyno"]})
         return docker("GET", "/containers/json?all=1&filters=" + quote(filters))
+
+
+def is_standby(container):
+    return "-standby-" in container["Names"][0]
 
 
 def rows_of(database, sql):

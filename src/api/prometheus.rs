@@ -73,6 +73,12 @@ async fn metrics(State(api): State<Api>, CurrentUser(user): CurrentUser) -> Resu
     let text = [
         family("siesta_apps", "gauge", "Apps on this server.", &format!("siesta_apps {}\n", apps.len())),
         family("siesta_builds_queued", "gauge", "Builds that wait.", &format!("siesta_builds_queued {queued}\n")),
+        family(
+            "siesta_standbys",
+            "gauge",
+            "Sleeping apps whose next dyno stands by.",
+            &format!("siesta_standbys {}\n", api.dynos.standbys()),
+        ),
         family("siesta_app_awake", "gauge", "Whether the app is awake.", &families.awake),
         family("siesta_app_quota_used_seconds", "gauge", "Awake time that counts.", &families.quota),
         family("siesta_app_requests_total", "counter", "Answers to visitors since the start, by class of status.", &families.requests),

@@ -406,6 +406,11 @@ impl Dynos {
         self.context.has_swap()
     }
 
+    /// Sleeping apps whose next dyno stands by now.
+    pub fn standbys(&self) -> usize {
+        self.context.standbys.count()
+    }
+
     /// The app of that name, from memory.
     pub fn app_named(&self, name: &str) -> Option<AppId> {
         let domain = &self.context.parts.config.options.apps_domain;

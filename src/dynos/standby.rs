@@ -118,6 +118,17 @@ impl Standbys {
         }
     }
 
+    /// Takes out what ended in its place.
+    fn give_up(&self, place: &Place) -> Option<Ready> {
+        let mut known = self.known();
+        let _ = known.of.get(&place.app).filter(|entry| entry.number == place.number)?;
+        known.of.remove(&place.app)?.ready
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.known().of.values().filter(|entry| entry.ready.is_some()).count()
+    }
+
     /// The dyno's id that the standby for this name was made with.
     fn id_of(&self, app: AppId, name: &DynoName) -> Option<DynoId> {
         self.known().of.get(&app).filter(|entry| entry.name == *name)?.ready.as_ref().map(|ready| ready.id)
@@ -166,7 +177,7 @@ impl Ready {
 
 /// What tells whether two containers are the same. Not the spec itself: it holds config vars.
 fn recipe(spec: &ContainerSpec) -> [u8; 32] {
-    Sha256::digest(serde_json::to_vec(spec).unwrap_or_default()).into()
+    Sha256::digest(serde_json::to_vec(spec).expect("a spec is plain data")).into()
 }
 
 impl Order {
@@ -205,8 +216,8 @@ impl Order {
     }
 }
 
-/// Makes the standby of an app in the background, one at a time and when nothing more urgent starts.
-/// What cannot be made is done without.
+/// Makes the standby of an app in the background and removes it when it ends too soon. What cannot be
+/// made is done without.
 fn prepare(context: &Arc<Context>, order: Order) {
     let (place, gone) = context.standbys.book(order.app.id, order.name.clone());
     let context = context.clone();
@@ -214,27 +225,46 @@ fn prepare(context: &Arc<Context>, order: Order) {
         for ready in gone {
             remove(&context, ready.container).await;
         }
-        let turn = async { (context.standbys.making.acquire().await, context.queue.acquire(&order.gate).await) };
-        let _turn = tokio::select! {
-            biased;
-            () = place.unwanted.cancelled() => return,
-            turn = turn => turn,
-        };
-        match order.make(&context).await {
-            Ok(ready) => {
-                if let Some(late) = context.standbys.put(&place, ready) {
-                    remove(&context, late.container).await;
+        let Some(container) = put_in_place(&context, &place, &order).await else { return };
+        tokio::select! {
+            () = place.unwanted.cancelled() => {}
+            _ = context.parts.engine.wait(container) => {
+                if let Some(lost) = context.standbys.give_up(&place) {
+                    remove(&context, lost.container).await;
                 }
             }
-            Err(why) => tracing::debug!(app = %order.app.name, why, "no standby could be made"),
         }
     });
 }
 
-async fn remove(context: &Context, container: ContainerId) {
-    if let Err(error) = context.parts.engine.remove(container).await {
-        tracing::warn!(%error, "a standby could not be removed");
+/// One at a time, and when nothing more urgent starts.
+async fn put_in_place(context: &Arc<Context>, place: &Place, order: &Order) -> Option<ContainerId> {
+    let turn = async { (context.standbys.making.acquire().await, context.queue.acquire(&order.gate).await) };
+    let _turn = tokio::select! {
+        biased;
+        () = place.unwanted.cancelled() => return None,
+        turn = turn => turn,
+    };
+    let ready = match order.make(context).await {
+        Ok(ready) => ready,
+        Err(why) => {
+            tracing::debug!(app = %order.app.name, why, "no standby could be made");
+            context.standbys.give_up(place);
+            return None;
+        }
+    };
+    let container = ready.container.clone();
+    match context.standbys.put(place, ready) {
+        None => Some(container),
+        Some(late) => {
+            remove(context, late.container).await;
+            None
+        }
     }
+}
+
+async fn remove(context: &Context, container: ContainerId) {
+    context.persist("remove", || context.parts.engine.remove(container.clone())).await;
 }
 
 impl Context {

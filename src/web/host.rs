@@ -335,6 +335,7 @@ fn limits(web: &Web, cx: &Cx) -> Vec<Limit> {
         limit("limit-reserve", format!("{} MB", options.host_reserve_mb), "SIESTA_HOST_RESERVE_MB"),
         limit("limit-disk", format!("{} MB", options.disk_floor_mb), "SIESTA_DISK_FLOOR_MB"),
         limit("limit-slots", options.build_slots.to_string(), "SIESTA_BUILD_SLOTS"),
+        limit("limit-standbys", format!("{} / {}", web.dynos.standbys(), limits.standbys), "SIESTA_STANDBYS"),
         limit("limit-postgres", format!("{} MB", options.postgres_memory), "SIESTA_POSTGRES_MEMORY"),
         limit("limit-dyno-disk", lang::bytes(limits.dyno_disk_bytes), ""),
         limit("limit-upload", lang::bytes(limits.upload_bytes), ""),

@@ -111,6 +111,16 @@ async fn a_standby_that_is_lost_is_done_without() {
 }
 
 #[tokio::test]
+async fn one_that_ends_by_itself_is_removed_at_once() {
+    let (world, _, standby) = asleep(&machine(&["--standbys", "1"])).await;
+    assert_eq!(world.dynos.standbys(), 1);
+    world.engine.crash(&standby.id, 137);
+    world.until_running(0).await;
+    assert_eq!(world.dynos.standbys(), 0);
+    assert!(world.request("tienda").await.is_ok());
+}
+
+#[tokio::test]
 async fn one_that_cannot_be_made_is_no_trouble_for_the_app() {
     for call in [Call::Create, Call::Attach, Call::Start] {
         let (world, app) = super::world::serving(&machine(&["--standbys", "1"])).await;
