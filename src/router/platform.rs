@@ -75,17 +75,19 @@ impl Platform {
     }
 }
 
-/// Runs one request and then carries its body over, frame by frame, as the client takes them.
+/// Runs one request and then carries its body over, frame by frame, as the client takes them. A client
+/// that leaves ends a question; what changes something goes on, so that nothing is left half done.
 async fn answer<S>(service: S, mut call: Call)
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {
+    let only_asks = call.request.method().is_safe();
     let response = tokio::select! {
         response = service.oneshot(call.request) => match response {
             Ok(response) => response,
             Err(never) => match never {},
         },
-        () = call.reply.closed() => return,
+        () = call.reply.closed(), if only_asks => return,
     };
     let (parts, mut body) = response.into_parts();
     let hint = body.size_hint();
@@ -156,5 +158,56 @@ impl http_body::Body for Stalling {
 
     fn size_hint(&self) -> SizeHint {
         self.incoming.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use http::Method;
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    /// Says how a handler ended.
+    struct Ending(mpsc::UnboundedSender<bool>, bool);
+
+    impl Drop for Ending {
+        fn drop(&mut self) {
+            self.0.send(self.1).expect("the test listens");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_leaves_ends_a_question_and_no_change() {
+        for (method, goes_on) in [(Method::GET, false), (Method::POST, true), (Method::PATCH, true), (Method::DELETE, true)] {
+            let (begun, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+            let (ends, mut ended) = mpsc::unbounded_channel();
+            let service = {
+                let (begun, go) = (begun.clone(), go.clone());
+                tower::service_fn(move |_| {
+                    let (begun, go, ending) = (begun.clone(), go.clone(), Ending(ends.clone(), false));
+                    async move {
+                        let mut ending = ending;
+                        begun.notify_one();
+                        go.notified().await;
+                        ending.1 = true;
+                        Ok::<_, Infallible>(Response::new(Body::empty()))
+                    }
+                })
+            };
+            let tasks = Tasks::new();
+            let platform = Platform::new(service, &tasks);
+            let (reply, answer) = oneshot::channel();
+            let request = Request::builder().method(method.clone()).body(Body::empty()).expect("a request");
+            assert!(platform.calls.send(Call { request, reply }).await.is_ok());
+            begun.notified().await;
+            drop(answer);
+            if goes_on {
+                go.notify_one();
+            }
+            assert_eq!(ended.recv().await, Some(goes_on), "{method}");
+        }
     }
 }
