@@ -42,6 +42,7 @@ start-procfile = A Procfile says what to start
 start-procfile-text = One line in a file named Procfile in the top folder, for Flask for example:
 start-procfile-found = It says: { $line }
 start-procfile-missing = There is none in the top folder. Add a file named Procfile with this line:
+start-objection = A deploy would be refused as it is. The build would say:
 start-procfile-no-web = It has no web line, so nothing would answer visitors. Add this one:
 start-packages = requirements.txt says what to install
 start-packages-text = With gunicorn among it. Pipfile.lock, poetry.lock and uv.lock do as well.

@@ -43,6 +43,7 @@ start-procfile = Un Procfile dice qué arrancar
 start-procfile-text = Una línea en un fichero llamado Procfile en la carpeta principal; para Flask, por ejemplo:
 start-procfile-found = Dice: { $line }
 start-procfile-missing = No hay ninguno en la carpeta principal. Añade un fichero llamado Procfile con esta línea:
+start-objection = Así se rechazaría el despliegue. La construcción diría:
 start-procfile-no-web = No tiene ninguna línea web, así que nadie atendería las visitas. Añade esta:
 start-packages = requirements.txt dice qué instalar
 start-packages-text = Con gunicorn incluido. También sirven Pipfile.lock, poetry.lock y uv.lock.

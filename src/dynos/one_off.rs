@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use self::{
     known::{Entry, Waiting},
     life::{Begin, Life},
+    streams::Claim,
 };
 use super::{DynoError, DynoView, Dynos, life::Revision, supervisor::Command};
 use crate::{
@@ -127,9 +128,10 @@ impl Dynos {
         let streams = claimed.life.streams.expect("what waits for a client has streams");
         let size = TerminalSize::of(&claimed.life.env).filter(|_| streams == Streams::Terminal);
         let (ready, started) = oneshot::channel();
+        let claim = Claim::new(claimed.orders);
         parts.tasks.spawn(claimed.life.run(Begin::Attached(ready)));
         let (container, attachment) = started.await.map_err(|_| DynoError::NoSuchDyno)?.map_err(DynoError::DidNotBoot)?;
-        let leash = Leash::new(parts.engine.clone(), container, claimed.outcome, claimed.orders);
+        let leash = claim.leash(parts.engine.clone(), container, claimed.outcome);
         if let Some(size) = size {
             // Of no consequence when it fails: the terminal has the engine's own size.
             let _ = leash.resize(size).await;

@@ -10,7 +10,7 @@ use crate::{
     builder::{Preview, Started},
     http::{AppAccess, Fault, Viewer},
     repositories::{BranchPreview, Link, RepositoryError},
-    web::{Page, Web, app, cx::Cx, page, say},
+    web::{Page, Web, app, cx::Cx, hint, page, say},
 };
 
 /// The line a Flask app needs.
@@ -52,8 +52,8 @@ pub struct Linked {
 pub struct Step {
     pub state: StepState,
     pub text: String,
-    /// The text is a build's own, in English.
-    pub verbatim: bool,
+    /// What the build would say, in English.
+    pub objection: Option<String>,
     /// A line to copy.
     pub snippet: Option<String>,
 }
@@ -87,19 +87,21 @@ impl StepState {
 
 impl Step {
     fn open(text: String, snippet: Option<&str>) -> Step {
-        Step { state: StepState::Open, text, verbatim: false, snippet: snippet.map(str::to_owned) }
+        Step { state: StepState::Open, text, objection: None, snippet: snippet.map(str::to_owned) }
     }
 
     fn done(text: String) -> Step {
-        Step { state: StepState::Done, text, verbatim: false, snippet: None }
+        Step { state: StepState::Done, text, objection: None, snippet: None }
     }
 
     fn bad(text: String, snippet: Option<String>) -> Step {
-        Step { state: StepState::Bad, text, verbatim: false, snippet }
+        Step { state: StepState::Bad, text, objection: None, snippet }
     }
 
-    fn said_by_build(text: String) -> Step {
-        Step { verbatim: true, ..Step::bad(text, None) }
+    /// What a build would object to: what to do in the reader's language, where that is known.
+    fn objection(cx: &Cx, why: String) -> Step {
+        let text = hint::of_objection(cx, &why).unwrap_or_else(|| cx.t("start-objection"));
+        Step { objection: Some(why), ..Step::bad(text, None) }
     }
 }
 
@@ -146,11 +148,11 @@ fn steps(cx: &Cx, preview: Preview) -> (Step, Step) {
         Started::Web(command) => Step::done(cx.t1("start-procfile-found", "line", format!("web: {command}"))),
         Started::NoWeb { has_procfile: false, suggested } => Step::bad(cx.t("start-procfile-missing"), Some(suggested)),
         Started::NoWeb { has_procfile: true, suggested } => Step::bad(cx.t("start-procfile-no-web"), Some(suggested)),
-        Started::Wrong(why) => Step::said_by_build(why),
+        Started::Wrong(why) => Step::objection(cx, why),
     };
     let packages = match preview.packages {
         Ok(file) => Step::done(cx.t1("start-packages-found", "file", file)),
-        Err(why) => Step::said_by_build(why),
+        Err(why) => Step::objection(cx, why),
     };
     (procfile, packages)
 }

@@ -61,6 +61,12 @@ impl HintView {
     }
 }
 
+/// What to do about a sentence with which a build refuses a source.
+pub fn of_objection(cx: &Cx, why: &str) -> Option<String> {
+    let Hint { key, what, fix, .. } = hint::find(&[format!(" !     {why}")])?;
+    Some(cx.lang.with(key, &[("what", &what), ("fix", &fix)]))
+}
+
 /// A line that may tell; what visitors asked for does not.
 fn telling(line: &LogLine) -> Option<String> {
     (line.ps != "router").then(|| ansi::to_text(&line.message))

@@ -91,7 +91,7 @@ impl Life {
             Ok((container, attachment)) => {
                 self.context.one_off_is(self.id, DynoState::Up);
                 if let Some((client, attachment)) = client.zip(attachment) {
-                    // A client that has left meanwhile drops its leash, which is an order.
+                    // A client that has left meanwhile has dropped its claim, which is an order.
                     let _ = client.send(Ok((container.clone(), attachment)));
                     return Ok((container, None));
                 }

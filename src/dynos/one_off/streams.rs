@@ -51,6 +51,29 @@ impl OneOff {
     }
 }
 
+/// What a client has of its dyno before that runs: dropped, the client has left and takes it along.
+pub(super) struct Claim(Option<mpsc::UnboundedSender<Ending>>);
+
+impl Claim {
+    pub(super) fn new(orders: mpsc::UnboundedSender<Ending>) -> Claim {
+        Claim(Some(orders))
+    }
+
+    /// The dyno runs.
+    pub(super) fn leash(mut self, engine: Arc<dyn Engine>, container: ContainerId, outcome: watch::Receiver<Option<Outcome>>) -> Leash {
+        Leash { engine, container, outcome, orders: self.0.take().expect("taken once") }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if let Some(orders) = self.0.take() {
+            // One that did not start needs no order.
+            let _ = orders.send(Ending::HangUp);
+        }
+    }
+}
+
 /// The client's hold on its dyno: dropped, the client is gone and takes the process along.
 pub struct Leash {
     engine: Arc<dyn Engine>,
@@ -60,15 +83,6 @@ pub struct Leash {
 }
 
 impl Leash {
-    pub(super) fn new(
-        engine: Arc<dyn Engine>,
-        container: ContainerId,
-        outcome: watch::Receiver<Option<Outcome>>,
-        orders: mpsc::UnboundedSender<Ending>,
-    ) -> Leash {
-        Leash { engine, container, outcome, orders }
-    }
-
     /// Sets the size of its terminal.
     ///
     /// # Errors

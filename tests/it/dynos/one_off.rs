@@ -60,6 +60,21 @@ async fn until_left(world: &World, app: &App, count: usize) {
 }
 
 #[tokio::test]
+async fn a_client_that_leaves_while_its_dyno_starts_takes_it_along() {
+    let world = Machine::new().serve().await;
+    let app = sleeper(&world, "tienda").await;
+    let (_, secret) = world.dynos.reserve(app.id, order(&world, "bash"), Streams::Terminal).await.expect("room");
+    let starts = world.engine.calls(Call::Start);
+    {
+        let attach = std::pin::pin!(world.dynos.attach(&secret));
+        assert!(futures_util::poll!(attach).is_pending(), "it has begun");
+    }
+    world.engine.until(|engine| engine.calls(Call::Start) > starts).await;
+    until_gone(&world, &app).await;
+    assert!(story(&world, &app).await.contains(&"heroku: Process exited with status 129".to_owned()));
+}
+
+#[tokio::test]
 async fn a_detached_command_runs_with_its_output_in_the_log() {
     let world = Machine::new().serve().await;
     let app = sleeper(&world, "tienda").await;

@@ -394,8 +394,12 @@ async fn an_app_without_code_is_told_what_its_repository_lacks() {
     let linked = overview().await;
     assert!(asks(&linked) && linked.contains("action=\"/apps/tienda/github/deploy\""), "{linked}");
     let nothing = look().await;
-    for part in ["There is none in the top folder", "web: gunicorn app:app", "Couldn&#39;t find any supported Python package manager files"]
-    {
+    for part in [
+        "There is none in the top folder",
+        "web: gunicorn app:app",
+        "Nothing says which packages the app needs.",
+        "Couldn&#39;t find any supported Python package manager files",
+    ] {
         assert!(nothing.contains(part), "{part}: {nothing}");
     }
     assert!(!asks(&nothing), "asked once");
@@ -411,7 +415,21 @@ async fn an_app_without_code_is_told_what_its_repository_lacks() {
         assert!(no_server.contains(part), "{part}: {no_server}");
     }
     github.push(&repo, "main", "Fourth", &[("Procfile", "web gunicorn\n"), ("requirements.txt", "gunicorn\n"), ("app.py", "")]);
-    assert!(look().await.contains("Procfile, line 1:"));
+    let malformed = look().await;
+    assert!(
+        malformed.contains("Line 1 of the Procfile is not written as it must be.") && malformed.contains("Procfile, line 1:"),
+        "{malformed}"
+    );
+    github.push(
+        &repo,
+        "main",
+        "Five",
+        &[("Procfile", "web: gunicorn app:app\n"), ("requirements.txt", &"#".repeat(70_000)), ("app.py", "")],
+    );
+    let large = look().await;
+    for part in ["A deploy would be refused as it is.", "requirements.txt is too large to be read."] {
+        assert!(large.contains(part), "{part}: {large}");
+    }
     let head = github.push(&repo, "main", "Fifth", &files("1"));
     let ready = look().await;
     for part in ["It says: web: gunicorn app:app", "requirements.txt is there.", head.short()] {
