@@ -55,6 +55,8 @@ struct Entry {
     number: u64,
     name: DynoName,
     ready: Option<Ready>,
+    /// A dyno has its id.
+    claimed: bool,
     /// Tells whoever makes it that it is not wanted any more.
     _wanted: DropGuard,
     /// Locked while it is made.
@@ -101,7 +103,7 @@ impl Standbys {
         let mut known = self.known();
         known.last += 1;
         let number = known.last;
-        let entry = Entry { number, name, ready: None, _wanted: unwanted.clone().drop_guard(), busy };
+        let entry = Entry { number, name, ready: None, claimed: false, _wanted: unwanted.clone().drop_guard(), busy };
         let mut gone: Vec<Entry> = known.of.insert(app, entry).into_iter().collect();
         while known.of.len() > self.room {
             let oldest = known.of.iter().min_by_key(|(_, entry)| entry.number).map(|(app, _)| *app);
@@ -129,9 +131,13 @@ impl Standbys {
         self.known().of.values().filter(|entry| entry.ready.is_some()).count()
     }
 
-    /// The dyno's id that the standby for this name was made with.
-    fn id_of(&self, app: AppId, name: &DynoName) -> Option<DynoId> {
-        self.known().of.get(&app).filter(|entry| entry.name == *name)?.ready.as_ref().map(|ready| ready.id)
+    /// The dyno's id that the standby for this name was made with; given once, for no two dynos have one.
+    fn claim(&self, app: AppId, name: &DynoName) -> Option<DynoId> {
+        let mut known = self.known();
+        let entry = known.of.get_mut(&app).filter(|entry| entry.name == *name && !entry.claimed)?;
+        let id = entry.ready.as_ref()?.id;
+        entry.claimed = true;
+        Some(id)
     }
 
     /// Takes it out; one in the making is not wanted any more.
@@ -297,7 +303,7 @@ impl Supervisor {
 
     /// The id of the next dyno of this name.
     pub(super) fn next_id(&self, name: &DynoName) -> DynoId {
-        self.context.standbys.id_of(self.app.id, name).unwrap_or_else(DynoId::new)
+        self.context.standbys.claim(self.app.id, name).unwrap_or_else(DynoId::new)
     }
 }
 
@@ -319,5 +325,26 @@ impl Life {
         let context = self.context.clone();
         self.context.parts.tasks.spawn(async move { remove(&context, container).await });
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt;
+
+    use super::*;
+
+    #[test]
+    fn its_id_is_given_to_one_dyno() {
+        let (standbys, app, name) = (Standbys::new(1), AppId::new(), "web.1".parse::<DynoName>().expect("a name"));
+        let (place, _) = standbys.book(app, name.clone());
+        assert_eq!(standbys.claim(app, &name), None, "it is in the making");
+        let streams = Attachment { input: Box::pin(tokio::io::sink()), output: futures_util::stream::empty().boxed() };
+        let id = DynoId::new();
+        assert!(standbys.put(&place, Ready { id, container: ContainerId("one".to_owned()), streams, recipe: [0; 32] }).is_none());
+        assert_eq!(standbys.claim(app, &"worker.1".parse().expect("a name")), None);
+        assert_eq!(standbys.claim(app, &name), Some(id));
+        assert_eq!(standbys.claim(app, &name), None, "a release that comes meanwhile starts another dyno");
+        assert_eq!(standbys.take(app, &name).map(|ready| ready.id), Some(id));
     }
 }

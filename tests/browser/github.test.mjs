@@ -111,6 +111,7 @@ for (const [language, locale, login, app] of [
       const deploy = page.url();
       await page.getByRole("link", { name: t.overview, exact: true }).click();
       await page.locator("#checklist li.done").nth(3).waitFor();
+      await page.locator("#checklist li.done", { hasText: github.git.branches(repository).main.slice(0, 8) }).waitFor();
       const found = await page.locator("#checklist li.done p").allTextContents();
       assert.match(found[1], new RegExp(`${repository}.*main.*${github.git.branches(repository).main.slice(0, 8)}`));
       assert.match(found[2], /web: gunicorn/);
