@@ -62,7 +62,7 @@ pub struct ServeOptions {
     #[arg(long, env = "SIESTA_NAP_AFTER")]
     pub nap_after: Option<f64>,
     /// Apps that fell asleep last and have their next dyno's container stand by, so that they wake in little
-    /// more than their own boot. Each takes some 5 MB of memory; 0 turns it off.
+    /// more than their own boot. Each takes 5 to 13 MB of memory; 0 turns it off.
     #[arg(long, env = "SIESTA_STANDBYS", default_value_t = 10)]
     pub standbys: usize,
     /// The Docker socket.
